@@ -1,0 +1,46 @@
+"""Where a run keeps its files: every path that one stage writes and another reads."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders of one run below `root` (the project folder for `dvc repro`, `--out` for `stormglass run`)."""
+
+    root: Path
+
+    @property
+    def tables(self) -> Path:
+        """`prepare` writes frames, objects, semantic and classes (Parquet) and card.json here."""
+        return self.root / "tables"
+
+    @property
+    def predictions(self) -> Path:
+        """`infer` links the parts that params name here, beside cells.parquet, which lists them."""
+        return self.root / "predictions"
+
+    @property
+    def scores(self) -> Path:
+        """`score` writes scores.parquet and examples.parquet here."""
+        return self.root / "scores"
+
+    @property
+    def gallery(self) -> Path:
+        """`gallery` writes gallery.parquet, the pictures it names and the corruption strips here."""
+        return self.root / "gallery"
+
+    @property
+    def reports(self) -> Path:
+        """`publish` writes the page and its small companions here."""
+        return self.root / "reports"
+
+    @property
+    def state(self) -> Path:
+        """Facts and scratch that no digest sees: run.json, Prefect's home. Never tracked."""
+        return self.root / ".stormglass"
+
+    @property
+    def run_facts(self) -> Path:
+        """run.json: commit, device, versions, date, command."""
+        return self.state / "run.json"
