@@ -1,0 +1,60 @@
+# Every target sets up what it needs, in .venv. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+READY := $(VENV)/.ready
+export PATH := $(BIN):$(PATH)
+export NO_ALBUMENTATIONS_UPDATE := 1
+export DO_NOT_TRACK := 1
+export UV_HTTP_TIMEOUT := 300
+
+.PHONY: help setup report test test-slow lint format clean constraints chromium
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY) ## build the environment in .venv (uv where it is had, pip otherwise)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Stormglass needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Name another: make setup PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@uv=$$(command -v uv || true); \
+	if [ -z "$$uv" ] && $(BIN)/python -m pip install -q uv; then uv=$(BIN)/uv; fi; \
+	{ [ -n "$$uv" ] && "$$uv" pip install -q --python $(BIN)/python -c constraints.txt -e '.[onnx,dev]'; } || \
+	  $(BIN)/python -m pip install -q -c constraints.txt -e '.[onnx,dev]'
+	@touch $@
+
+report: $(READY) ## make the embedded data set, train, run the benchmark, write reports/robustness.html
+	@test -d .git || git init -q .
+	dvc repro
+	@echo "Report: file://$(CURDIR)/reports/robustness.html"
+
+chromium: $(READY)
+	@$(BIN)/python -m tests.chromium
+
+test: $(READY) chromium ## the default tests
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(READY) chromium ## the tests that take minutes each
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+constraints: $(READY) ## write the installed versions to constraints.txt
+	@{ head -1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | grep -v '^uv==' | sed 's/ @ .*//'; } > constraints.new
+	@mv constraints.new constraints.txt
+
+clean: ## remove the environment, caches and every output
+	rm -rf $(VENV) .stormglass .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf data tables models predictions scores gallery
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

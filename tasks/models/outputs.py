@@ -1,0 +1,45 @@
+"""What a model says about one frame, and what every loaded model can do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Description = dict[str, Any]
+"""`{"object": {id: name}, "semantic": {id: name}, "label": {id: name}, "tasks": [name, ...]}`: a model's own classes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """One frame's predictions, instances by descending score.
+
+    Attributes:
+        boxes: float32 (N, 4), 0-based half-open xyxy in pixels of the frame given.
+        scores: float32 (N,), 0..1.
+        class_ids: int64 (N,), the model's own classes.
+        masks: N instance masks as COCO's compressed RLE at the frame's size; None from a model without them.
+        label_map: uint8 (H, W) of the model's semantic class ids; None from a model without them.
+        probabilities: float32 (K,), one a frame label in ascending id order, summing to 1; None from a model without.
+    """
+
+    boxes: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+    class_ids: npt.NDArray[np.int64]
+    masks: list[bytes] | None = None
+    label_map: npt.NDArray[np.uint8] | None = None
+    probabilities: npt.NDArray[np.float32] | None = None
+
+
+class Predictor(Protocol):
+    """A loaded model. What it says of a frame depends on no other frame of the call."""
+
+    @property
+    def tasks(self) -> frozenset[str]:
+        """The tasks (`tasks.tables.TASKS`) that its outputs can be scored for; tracking follows from boxes."""
+        ...
+
+    def predict(self, frames: Sequence[npt.NDArray[np.uint8]]) -> list[Output]:
+        """One output for each frame, uint8 RGB (H, W, 3); sizes may differ. The frames are left as they are."""
+        ...

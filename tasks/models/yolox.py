@@ -1,0 +1,54 @@
+"""The decoder of YOLOX (Ge et al. 2021, "YOLOX: Exceeding YOLO Series in 2021"), which exports undecoded rows."""
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.errors import InputError
+
+STRIDES = (8, 16, 32)
+"""Pixels of the input per grid cell, in the order of the rows."""
+
+
+def decode(
+    output: npt.NDArray[np.float32], *, height_px: int, width_px: int, score_threshold: float
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Boxes, scores and classes of one frame, before suppression.
+
+    A row is (x, y, w, h, objectness, one probability a class), one row a cell of the grids at strides 8, 16, 32, row by
+    row. As in YOLOX's `decode_outputs` and `postprocess`: centre = (xy + cell) * stride, size = exp(wh) * stride,
+    score = objectness * probability, both already sigmoids; each row speaks for its best class alone.
+
+    Args:
+        output: float32 (rows, 5 + classes).
+        height_px: Height of the network's input.
+        width_px: Its width.
+        score_threshold: Only higher scores are kept.
+
+    Returns:
+        Boxes (N, 4) xyxy in pixels of the input, unclipped; scores (N,); class indices (N,).
+
+    Raises:
+        InputError: the shape is not YOLOX's for this input size.
+    """
+    grids = [(height_px // stride, width_px // stride, stride) for stride in STRIDES]
+    rows = sum(height * width for height, width, _ in grids)
+    if output.ndim != 2 or output.shape[0] != rows or output.shape[1] < 6:
+        raise InputError(
+            f"The model's output does not fit decoder 'yolox': expected {rows} rows of at least 6 numbers for an input "
+            f"of {width_px}x{height_px} px, got shape {output.shape}; is it another network, or already decoded?"
+        )
+    cells = np.concatenate([_cells(height, width) for height, width, _ in grids])
+    strides = np.concatenate([np.full(height * width, stride, np.float32) for height, width, stride in grids])
+    class_ids = output[:, 5:].argmax(axis=1)
+    scores = output[:, 4] * output[np.arange(rows), 5 + class_ids]
+    kept = np.flatnonzero(scores > score_threshold)
+    centres = (output[kept, :2] + cells[kept]) * strides[kept, None]
+    half = np.exp(output[kept, 2:4]) * strides[kept, None] / 2
+    boxes = np.concatenate([centres - half, centres + half], axis=1)
+    return boxes.astype(np.float32), scores[kept].astype(np.float32), class_ids[kept].astype(np.int64)
+
+
+def _cells(height: int, width: int) -> npt.NDArray[np.float32]:
+    """Column and row of each cell, (height * width, 2)."""
+    rows, columns = np.divmod(np.arange(height * width), width)
+    return np.stack([columns, rows], axis=1).astype(np.float32)
