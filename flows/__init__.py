@@ -1,0 +1,1 @@
+"""Order, retries, progress and schedules: thin Prefect flows around `tasks`."""

@@ -6,3 +6,7 @@ class InputError(ValueError):
 
     The command line prints the message alone, without a traceback, and exits with status 2.
     """
+
+
+class WorkFailed(RuntimeError):
+    """Some of the work failed though the input is right: what was done is written; exit status 1."""

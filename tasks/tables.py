@@ -176,7 +176,7 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
             _field("frame_id", pa.int64()),
             _field("clip_id", pa.string()),
             _field("frame_index", pa.int32()),
-            _field("pick", pa.string()),  # worst | random
+            _field("pick", pa.string()),  # worst | random | strip | same_frame (picked for another model or task)
             _field("score", pa.float64(), null=True),
             _field("error_kind", pa.string(), null=True),
             _field("evidence", pa.string(), null=True),
@@ -184,9 +184,10 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
             _field("corrupted_file", pa.string()),
             _field("truth_file", pa.string(), null=True),  # semantic: coloured label maps
             _field("prediction_file", pa.string(), null=True),
+            _field("difference_file", pa.string(), null=True),
             _field("width_px", pa.int32()),  # of the pictures as stored
             _field("height_px", pa.int32()),
-            _field("overlay", pa.string()),  # JSON: boxes of truth and prediction in picture pixels
+            _field("overlay", pa.string()),  # JSON: boxes of truth and prediction in picture pixels, or labels
         ]
     ),
 }
@@ -219,7 +220,7 @@ def select(frames: pd.DataFrame, *, split: str | None = None, limit: int | None 
 def write(name: str, table: pd.DataFrame, path: Path) -> None:
     """Check `table` against the schema `name` and write it to `path`, whole or not at all.
 
-    Rows are written in the order given, uncompressed facts only: the same rows give the same bytes.
+    Rows are written in the order given; the same rows give the same bytes.
 
     Raises:
         InputError: a column is missing, unknown, of another type, or null where it may not be.
@@ -278,7 +279,7 @@ def to_arrow(name: str, table: pd.DataFrame, where: str = "memory") -> pa.Table:
             array = pa.array(table[column], from_pandas=True)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise InputError(f"{where}: attribute '{column}' of '{name}' mixes types: {error}") from None
-        if pa.types.is_null(array.type):
+        if pa.types.is_null(array.type) or pa.types.is_large_string(array.type):
             array = array.cast(pa.string())
         arrays.append(array)
         fields.append(pa.field(column, array.type))

@@ -43,7 +43,9 @@ def imported(path: Path) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative imports hide the arrow"
-            names |= {f"{node.module}.{alias.name}" for alias in node.names} if node.module == "tasks" else {node.module}
+            names |= (
+                {f"{node.module}.{alias.name}" for alias in node.names} if node.module == "tasks" else {node.module}
+            )
     return names
 
 

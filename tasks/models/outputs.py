@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Description = dict[str, Any]
-"""`{"object": {id: name}, "semantic": {id: name}, "label": {id: name}, "tasks": [name, ...]}`: a model's own classes."""
+"""`{"object": {id: name}, "semantic": {id: name}, "label": {id: name}, "tasks": [...]}`: a model's own classes."""
 
 
 @dataclass(frozen=True, kw_only=True)

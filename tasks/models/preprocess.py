@@ -58,7 +58,7 @@ def place(height_px: int, width_px: int, settings: ModelInput) -> Placement:
         if settings.size is not None and tuple(settings.size) != (height_px, width_px):
             height, width = settings.size
             raise InputError(
-                f"The model takes frames of {width}x{height} px and input.resize is 'none', got {width_px}x{height_px}: "
+                f"The model takes {width}x{height} px and input.resize is 'none', got {width_px}x{height_px}: "
                 "set input.resize to stretch, letterbox or letterbox_top_left."
             )
         return Placement(height_px, width_px, 1.0, 1.0, 0, 0)
@@ -83,14 +83,16 @@ def place(height_px: int, width_px: int, settings: ModelInput) -> Placement:
 def prepare_input(frame: npt.NDArray[np.uint8], settings: ModelInput) -> tuple[torch.Tensor, Placement]:
     """A frame, uint8 RGB (H, W, 3), as the network's input, float32 (3, height, width), and where it lies in there.
 
-    Bilinear resizing without smoothing, as OpenCV's default, on which detectors of this kind are trained; padding; the
-    declared channel order; then `(value * scale - mean) / std`, mean and std in the declared channel order.
+    Bilinear resizing without smoothing, rounded to whole values, as OpenCV's default, on which detectors of this kind
+    are trained; padding; the declared channel order; then `(value * scale - mean) / std`, mean and std in that order.
     """
     placement = place(frame.shape[0], frame.shape[1], settings)
     pixels = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1).unsqueeze(0).float()
     inner = (placement.height_px, placement.width_px)
     if tuple(pixels.shape[2:]) != inner:
-        pixels = functional.interpolate(pixels, size=inner, mode="bilinear", align_corners=False, antialias=False)
+        pixels = functional.interpolate(
+            pixels, size=inner, mode="bilinear", align_corners=False, antialias=False
+        ).round()
     if settings.resize in ("letterbox", "letterbox_top_left") and settings.size is not None:
         height, width = settings.size
         left, top = placement.offset_x, placement.offset_y

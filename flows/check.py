@@ -1,0 +1,28 @@
+"""`stormglass check`: params, models and data set, without running anything."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from flows.runtime import Run
+from tasks import inference
+from tasks.data.prepare import prepare
+from tasks.layout import Layout
+
+
+def examine(run: Run) -> Iterator[str]:
+    """A line for each thing that is in order.
+
+    Raises:
+        InputError: the first thing that is not.
+    """
+    params = run.params
+    yield f"params: {len(params.models)} model(s), {len(params.choices())} corruption(s), {len(params.gates)} gate(s)"
+    with tempfile.TemporaryDirectory() as folder:
+        layout = Layout(Path(folder))
+        prepare(params.resolve(params.dataset.path), layout.tables, strict=True)
+        yield f"data set: {params.resolve(params.dataset.path)} is in order"
+        work = inference.plan(params, layout)
+        yield f"models: {', '.join(params.models)} fit the data set"
+        total = len({cell.part.key for cell in work.cells})
+        yield f"work: {total} parts on {len(work.devices)} x {work.devices[0]}, {work.n_missing} not in the store yet"

@@ -1,0 +1,184 @@
+"""The command `stormglass`: what a user types, and what errors look like.
+
+Exit status: 0 done; 1 the work failed or a gate did; 2 the user's input is wrong; 130 interrupted.
+"""
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from flows import runtime
+from tasks.errors import InputError, WorkFailed
+
+STAGES = ("prepare", "infer", "score", "gallery", "publish")
+"""What `run` does, in order; `crossing` and `train` belong to the embedded data set and models."""
+
+TRIAL = frozenset({"infer", "score", "gallery", "publish"})
+"""Stages that can be narrowed to some corruptions and clips."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status."""
+    arguments = _parser().parse_args(argv)
+    developer = arguments.traceback or os.environ.get("STORMGLASS_TRACEBACK") == "1"
+    try:
+        return int(arguments.command(arguments) or 0)
+    except (InputError, WorkFailed) as error:
+        if developer:
+            traceback.print_exc()
+        print(f"stormglass: {error}", file=sys.stderr)
+        return 2 if isinstance(error, InputError) else 1
+    except KeyboardInterrupt:
+        print("stormglass: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output left, `stormglass gate | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except Exception as error:
+        if developer:
+            traceback.print_exc()
+        print(
+            f"stormglass: an error of stormglass itself, {type(error).__name__}: {error} "
+            "(`stormglass --traceback ...` shows where)",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stormglass", description="How a vision model's accuracy falls as its input gets worse."
+    )
+    parser.add_argument("--traceback", action="store_true", help="show where an error comes from (for developers)")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: object, about: str, *, params: bool = True) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=about, description=about)
+        added.set_defaults(command=command, name=name)
+        if params:
+            added.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE")
+        return added
+
+    def trial(added: argparse.ArgumentParser) -> None:
+        added.add_argument("--only", metavar="GLOB", help="only corruptions whose name or family matches")
+        added.add_argument("--limit", type=_positive, metavar="N", help="only the first clips that hold N frames")
+
+    start = add("init", _init, "Write params.yaml and dvc.yaml for your own data and model.", params=False)
+    start.add_argument("folder", type=Path, metavar="DIR")
+    add("doctor", _doctor, "Try everything a run needs on this machine.", params=False)
+    coco = add("import", _import, "Bring annotations of another format into the form that runs read.", params=False)
+    coco.add_argument("format", choices=["coco"], metavar="FORMAT", help="coco")
+    coco.add_argument("source", type=Path, metavar="SRC", help="the annotation file")
+    coco.add_argument("--images", type=Path, required=True, metavar="DIR", help="the folder its file names start from")
+    coco.add_argument("destination", type=Path, metavar="DEST")
+    add("check", _check, "Check params, models and data set without running anything.")
+    whole = add("run", _run, "All stages on your own data and models, into one folder.")
+    whole.add_argument("--out", type=Path, required=True, metavar="DIR")
+    trial(whole)
+    add("crossing", _stage, "Render the embedded data set.")
+    add("prepare", _stage, "Check the data set and write its tables.")
+    training = add("train", _stage, "Train an embedded model.")
+    training.add_argument("model", metavar="NAME")
+    trial(add("infer", _stage, "Predict on clean and corrupted frames."))
+    add("score", _stage, "Measure the predictions.")
+    add("gallery", _stage, "Draw the report's pictures.")
+    add("publish", _stage, "Write the report.")
+    gates = add("gate", _gate, "Judge the scores by the gates of params; status 1 when one fails.")
+    gates.add_argument("--out", type=Path, metavar="DIR", help="the folder of a `stormglass run`")
+    shown = add("ui", _ui, "Keep the run's Prefect server up and print its address.")
+    shown.add_argument("--out", type=Path, metavar="DIR", help="the folder of a `stormglass run`")
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got '{text}'")
+    return int(text)
+
+
+def _params(arguments: argparse.Namespace) -> "runtime.Run":
+    """The run, after its params are checked: a typo costs no server."""
+    out = getattr(arguments, "out", None)
+    return runtime.open_run(str(arguments.params), None if out is None else str(out))
+
+
+def _stage(arguments: argparse.Namespace) -> None:
+    run = _params(arguments)
+    ready = runtime.launch(run.layout.root, prefect=run.params.run.prefect)
+    options = {key: getattr(arguments, key) for key in ("only", "limit") if getattr(arguments, key, None) is not None}
+    if arguments.name == "train":
+        options["name"] = arguments.model
+    flow = getattr(importlib.import_module(f"flows.{arguments.name}"), arguments.name)
+    ready()
+    flow(params=str(arguments.params), **options)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    run = _params(arguments)
+    run.params.only(arguments.only)  # a glob that matches nothing is said at once
+    ready = runtime.launch(run.layout.root, prefect=run.params.run.prefect)
+    trial = {"only": arguments.only, "limit": arguments.limit}
+    status = 0
+    for name in STAGES:
+        flow = getattr(importlib.import_module(f"flows.{name}"), name)
+        ready()
+        print(f"stormglass: {name}", file=sys.stderr, flush=True)
+        try:
+            flow(params=str(arguments.params), out=str(run.layout.root), **(trial if name in TRIAL else {}))
+        except WorkFailed as error:
+            if name != "infer":
+                raise
+            print(f"stormglass: {error}", file=sys.stderr)  # the report shows which cells are missing
+            status = 1
+    print(run.layout.reports / "robustness.html")
+    return status
+
+
+def _init(arguments: argparse.Namespace) -> None:
+    from flows import init
+
+    for line in init.write(arguments.folder):
+        print(line)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from flows import doctor
+
+    return doctor.examine()
+
+
+def _import(arguments: argparse.Namespace) -> None:
+    from tasks.data.coco import import_coco
+
+    import_coco(arguments.source, arguments.images, arguments.destination)
+    print(f"Wrote {arguments.destination / 'dataset.json'}; name the folder in params.yaml under dataset.path.")
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from flows import check
+
+    for line in check.examine(_params(arguments)):
+        print(line)
+
+
+def _gate(arguments: argparse.Namespace) -> int:
+    from flows import gate
+
+    return gate.judge(_params(arguments))
+
+
+def _ui(arguments: argparse.Namespace) -> None:
+    run = _params(arguments)
+    ready = runtime.launch(run.layout.root)
+    ready()
+    print(f"Prefect: {os.environ['PREFECT_API_URL'].removesuffix('/api')} (Ctrl-C ends it)", flush=True)
+    signal.pause()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

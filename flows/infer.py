@@ -1,0 +1,65 @@
+"""Every model's predictions on clean and corrupted frames: a Prefect task for each unit of work that is left."""
+
+import sys
+from collections.abc import Callable
+
+from flows import progress, runtime
+from tasks import inference
+from tasks.errors import InputError, WorkFailed
+from tasks.inference import Part, Plan
+
+
+@runtime.stage
+def infer(
+    params: str = "params.yaml", out: str | None = None, only: str | None = None, limit: int | None = None
+) -> None:
+    """Compute the parts that the store lacks, link the rest.
+
+    Raises:
+        WorkFailed: parts are missing after all tries; predictions/ is there and marks their cells as failed.
+    """
+    run = runtime.open_run(params, out, only, limit)
+    work = inference.plan(run.params, run.layout)
+    total = len({cell.part.key for cell in work.cells})
+    print(f"infer: {total} parts, {total - work.n_missing} already in the store", file=sys.stderr, flush=True)
+    if work.units:
+        with progress.parts("infer", work.n_missing) as done:
+            (_submit if runtime.enabled() else inference.run_all)(work, done=done)
+    failed = inference.finish(work)
+    if failed:
+        named = "; ".join(str(part) for part in failed[:5]) + ("; ..." if len(failed) > 5 else "")
+        raise WorkFailed(f"{len(failed)} of {len(work.cells)} parts failed, the others are done: {named}")
+
+
+def _submit(work: Plan, *, done: Callable[[Part], None]) -> None:
+    """A Prefect task for each unit, as many at a time as there are workers; each waits for a worker process."""
+    from prefect import task
+    from prefect.cache_policies import NO_CACHE
+    from prefect.futures import as_completed
+    from prefect.task_runners import ThreadPoolTaskRunner
+
+    units = {unit.name: unit for unit in work.units}
+
+    @task(
+        name="unit",
+        task_run_name="{unit}",
+        retries=work.params.run.retries,
+        retry_condition_fn=lambda task, run, state: inference.worth_another_try(state.data),
+        cache_policy=NO_CACHE,  # the store is the truth; a cache of Prefect's would be a second one
+    )
+    def compute(unit: str) -> None:
+        inference.run(work, pool, units[unit], done=done)
+
+    with (
+        inference.open_pool(work) as pool,
+        ThreadPoolTaskRunner(max_workers=len(work.devices)) as runner,  # type: ignore[var-annotated]
+    ):
+        try:
+            futures = [runner.submit(compute, {"unit": name}) for name in units]
+            for future in as_completed(futures):
+                error = future.result(raise_on_failure=False)
+                if isinstance(error, InputError):  # no unit can succeed
+                    raise error
+        except BaseException:
+            pool.close()  # the tasks that wait for a worker end at once
+            raise

@@ -1,0 +1,152 @@
+"""`stormglass init`: a folder for a user's own data and model."""
+
+from pathlib import Path
+from typing import Final
+
+from tasks.errors import InputError
+
+PARAMS: Final = """\
+# Every choice of a run, one section per stage. Relative paths start from this file's folder.
+
+dataset:
+  path: data                    # a folder with dataset.json: stormglass import coco SRC --images DIR data
+  split: null                   # null: every frame
+  limit: null                   # a trial: the first clips that hold at least this many frames
+
+models:
+  mine:                         # as for a YOLOX-nano trained on COCO: correct it for another network
+    adapter: onnx
+    weights: model.onnx
+    decoder: yolox
+    class_map: coco80
+    input: {size: [416, 416], resize: letterbox_top_left, channels: bgr, scale: 1}
+    score_threshold: 0.01
+    nms_iou: 0.65
+
+baseline: null                  # with two models: the one that differences are taken against
+
+corruptions:                    # family -> names; a name may carry its own levels
+  blur: [defocus_blur, motion_blur]
+  low_light: [low_light]
+  weather: [fog, rain, snow]
+  compression: [jpeg_compression, {h264: {crf: [23, 30, 37, 44, 51]}}]
+severities: [1, 2, 3, 4, 5]
+
+slices:
+  attributes: []                # columns of your frames, e.g. [camera, time_of_day]
+  crossed: []
+  object: [size]
+  query: {}
+
+gates: []                       # e.g. {metric: map, family: weather, severity: 3, min: 0.25}
+
+report: {pictures: 240}
+
+run:
+  device: auto                  # auto, cpu, cuda or cuda:N
+  workers: auto
+  batch_size: auto
+  precision: float32
+  unit_limit_s: 1800
+  retries: 2
+  prefect: true                 # false: the same work without a server
+  strict: false                 # true: a corrupt image among good ones stops the run
+  seed: 0
+  store: .stormglass/parts
+"""
+
+DVC: Final = """\
+# `git init && dvc init && dvc repro`. DVC reruns a stage when what is listed for it changes; what a stage computed
+# before is found again in the part store. After a new version of stormglass: `dvc repro -f`.
+stages:
+  prepare:
+    cmd: stormglass prepare
+    params: [dataset.path, run.strict]
+    deps:
+      - ${dataset.path}
+    outs:
+      - tables
+  infer:
+    cmd: stormglass infer
+    params: [dataset, models, corruptions, severities, run.seed, run.precision]
+    deps:
+      - ${dataset.path}
+      - tables
+      - ${models.mine.weights}   # one line a model
+    outs:
+      - predictions
+  score:
+    cmd: stormglass score
+    params: [dataset, models, baseline, corruptions, severities, slices]
+    deps:
+      - tables
+      - predictions
+    outs:
+      - scores
+  gallery:
+    cmd: stormglass gallery
+    params: [dataset, models, baseline, corruptions, severities, report.pictures, run.seed]
+    deps:
+      - ${dataset.path}
+      - tables
+      - predictions
+      - scores
+    outs:
+      - gallery
+  publish:
+    cmd: stormglass publish
+    params: [dataset, models, baseline, corruptions, severities, slices, gates, report]
+    deps:
+      - tables
+      - scores
+      - gallery
+    outs:
+      - reports/robustness.html
+      - reports/summary.md:
+          cache: false
+      - reports/junit.xml:
+          cache: false
+    metrics:
+      - reports/metrics.json:
+          cache: false
+    plots:
+      - reports/slices.csv:
+          cache: false
+      - reports/curves:
+          cache: false
+"""
+
+GITIGNORE: Final = """\
+.stormglass/
+"""
+
+DVCIGNORE: Final = """\
+.stormglass
+__pycache__
+"""
+
+FILES: Final = {"params.yaml": PARAMS, "dvc.yaml": DVC, ".gitignore": GITIGNORE, ".dvcignore": DVCIGNORE}
+
+
+def write(folder: Path) -> list[str]:
+    """Write the files into `folder`; lines that say what to do next.
+
+    Raises:
+        InputError: one of them is there already, or `folder` is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"Expected a folder to write to, {folder} is a file.")
+    there = [name for name in FILES if (folder / name).exists()]
+    if there:
+        raise InputError(f"{folder} has {', '.join(there)} already: nothing was written; choose another folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in FILES.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return [
+        f"Wrote {', '.join(FILES)} to {folder}. Next, in that folder:",
+        "  stormglass import coco instances.json --images IMAGES data   # your annotations and images",
+        "  put your network at model.onnx and describe it in params.yaml under models",
+        "  stormglass check                                             # params, model and data fit",
+        "  git init && dvc init && dvc repro                            # reports/robustness.html",
+        "  (without git and DVC: stormglass run --params params.yaml --out OUT)",
+    ]

@@ -1,0 +1,317 @@
+"""One worker's bench: its models, its decoded frames, and the work on one unit."""
+
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tasks import models
+from tasks.corruptions import CORRUPTIONS, corrupt, corrupt_stream
+from tasks.data.frames import FrameReader
+from tasks.errors import InputError
+from tasks.inference.plan import Part, Unit
+from tasks.inference.rows import Rows, with_tracks
+from tasks.inference.shards import Shard
+from tasks.models.outputs import Output, Predictor
+from tasks.params import Params
+from tasks.store import Store
+
+BATCH_SIZE: Final = {"cpu": 8, "cuda": 32}
+"""For `auto`. On a CPU a batch only has to stay in the caches; on a GPU it has to fill it."""
+
+CACHE_BYTES: Final = 256 * 2**20
+"""Decoded frames kept by a worker: several shards of a small format, or 40 frames of full HD."""
+
+_OUT_OF_MEMORY: Final = re.compile(r"out of memory|can't allocate memory|failed to allocate memory|bad_alloc", re.I)
+
+Frame = npt.NDArray[np.uint8]
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a worker is told at its start; travels to its process.
+
+    Attributes:
+        params: the run's.
+        names: the models that have work left.
+    """
+
+    params: Params
+    store: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A part that could not be made. `mistake`: the input is at fault, trying again would not help."""
+
+    part: Part
+    message: str
+    mistake: bool
+
+
+@dataclass(frozen=True)
+class _Wrong:
+    message: str
+    mistake: bool
+
+    @classmethod
+    def of(cls, error: Exception, before: str = "") -> "_Wrong":
+        """One line: an InputError's sentence, anything else with its type."""
+        text = " ".join(str(error).split())
+        if isinstance(error, InputError):
+            return cls(before + text, True)
+        return cls(f"{before}{type(error).__name__}: {text}", False)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Corrupted frames of one size, and how long they took."""
+
+    places: list[int]
+    frames: list[Frame]
+    decode_ms: float
+    corrupt_ms: float
+
+
+class Bench:
+    """Models and readers of one worker, kept from unit to unit."""
+
+    def __init__(self, spec: Spec, device: str) -> None:
+        """Load the models.
+
+        Raises:
+            InputError: weights that do not fit, or a device that is not there.
+        """
+        self._params = spec.params
+        self._store = Store(spec.store)
+        self._reader = FrameReader(spec.params.resolve(spec.params.dataset.path))
+        self._cache = _FrameCache(self._reader)
+        size = spec.params.run.batch_size
+        self._batch_size = BATCH_SIZE[device.split(":")[0]] if size == "auto" else size
+        self._models: dict[str, Predictor] = {}
+        self._broken: dict[str, str] = {}
+        for name in spec.names:
+            try:
+                self._models[name] = models.load(
+                    spec.params.models[name], folder=spec.params.folder, device=device, threads=1
+                )
+            except InputError:
+                raise
+            except Exception as error:  # one model that cannot start leaves the others their work
+                self._broken[name] = _Wrong.of(error, "the model could not be loaded: ").message
+
+    def work(self, unit: Unit, done: Callable[[Part], None]) -> list[Failure]:
+        """Make every part of `unit` that the store does not hold; `done` hears of each that is there.
+
+        Returns:
+            The parts that could not be made; the others are in the store.
+        """
+        self._cache.open(unit.shard)
+        failures: list[Failure] = []
+        for severity in dict.fromkeys(part.severity for part in unit.parts):
+            parts = [part for part in unit.parts if part.severity == severity]
+            failed = self._infer(unit, [part for part in parts if not self._store.has(part.detections)])
+            for part in parts:
+                wrong = failed.get(part.detections)
+                if wrong is None and part.tracked is not None:
+                    try:
+                        self._track(unit, part)
+                    except Exception as error:
+                        wrong = _Wrong.of(error, "tracking failed: ")
+                if wrong is None:
+                    done(part)
+                else:
+                    failures.append(Failure(part, wrong.message, wrong.mistake))
+        return failures
+
+    def _infer(self, unit: Unit, parts: Sequence[Part]) -> dict[str, "_Wrong"]:
+        """Store the detections of `parts`, all of one severity; what went wrong by their key."""
+        failed = {p.detections: _Wrong(self._broken[p.model], False) for p in parts if p.model in self._broken}
+        alive = {part.detections: part for part in parts if part.detections not in failed}
+        rows = {key: Rows(unit.shard.frames["frame_id"].tolist()) for key in alive}
+        if not alive:
+            return failed
+        try:
+            for batch in self._corrupted(unit, parts[0]):
+                for key, part in list(alive.items()):
+                    start = time.perf_counter()
+                    try:
+                        outputs = self._predict(self._models[part.model], batch.frames)
+                    except Exception as error:
+                        failed[key] = _Wrong.of(error, "inference failed: ")
+                        del alive[key]
+                        continue
+                    infer_ms = (time.perf_counter() - start) * 1e3
+                    stages_ms = {"decode": batch.decode_ms, "corrupt": batch.corrupt_ms, "infer": infer_ms}
+                    rows[key].add(batch.places, outputs)
+                    rows[key].time(batch.places, stages_ms)
+                if not alive:
+                    break
+        except Exception as error:
+            return failed | dict.fromkeys(alive, _Wrong.of(error))
+        for key, part in alive.items():
+            self._store.put(key, rows[key].table(), rows[key].timings(), part.detections_by)
+        return failed
+
+    def _track(self, unit: Unit, part: Part) -> None:
+        assert part.tracked is not None
+        if self._store.has(part.tracked):
+            return
+        tracker = self._params.models[part.model].tracker
+        assert tracker is not None
+        timings = self._store.timings(part.detections)
+        start = time.perf_counter()
+        table = with_tracks(self._store.get(part.detections), unit.shard.frames, tracker, part.frame_rate)
+        tracking = {
+            "frame_id": [int(unit.shard.frames["frame_id"].iloc[0])],
+            "n_frames": [len(unit.shard.frames)],
+            "stage": ["track"],
+            "ms": [(time.perf_counter() - start) * 1e3],
+        }
+        timings = pd.concat([timings, pd.DataFrame(tracking)], ignore_index=True)
+        self._store.put(part.tracked, table, timings, part.tracked_by)
+
+    def _predict(self, model: Predictor, frames: list[Frame]) -> list[Output]:
+        """A batch's outputs; where memory runs out the batch is halved, and stays so for this worker."""
+        try:
+            return model.predict(frames)
+        except Exception as error:
+            if not _out_of_memory(error) or len(frames) == 1:
+                raise
+        _empty_device_cache()
+        half = (len(frames) + 1) // 2
+        self._batch_size = min(self._batch_size, half)
+        return self._predict(model, frames[:half]) + self._predict(model, frames[half:])
+
+    def _corrupted(self, unit: Unit, part: Part) -> Iterator[_Batch]:
+        """The shard's frames under the corruption at this part's severity, in batches of one frame size."""
+        if part.severity and CORRUPTIONS[unit.corruption].whole_clip:
+            yield from self._streamed(unit, part)
+            return
+        frames = unit.shard.frames
+        for _, group in frames.groupby(["height_px", "width_px"], sort=False):
+            places = group.index.tolist()
+            while places:
+                now, places = places[: self._batch_size], places[self._batch_size :]
+                start = time.perf_counter()
+                clean = self._cache.read(frames.iloc[now])
+                decoded = time.perf_counter()
+                images = clean if part.severity == 0 else self._corrupt(unit, part, frames.iloc[now], clean)
+                yield _Batch(now, images, (decoded - start) * 1e3, (time.perf_counter() - decoded) * 1e3)
+
+    def _corrupt(self, unit: Unit, part: Part, rows: pd.DataFrame, clean: list[Frame]) -> list[Frame]:
+        try:
+            return list(
+                corrupt(
+                    np.stack(clean),
+                    name=unit.corruption,
+                    **_strength(part),
+                    seed=self._params.run.seed,
+                    clips=rows["clip_id"].tolist(),
+                    first_frame=rows["frame_index"].tolist(),
+                )
+            )
+        except Exception as error:
+            if not _out_of_memory(error) or len(clean) == 1:
+                raise
+        half = (len(clean) + 1) // 2
+        return self._corrupt(unit, part, rows.iloc[:half], clean[:half]) + self._corrupt(
+            unit, part, rows.iloc[half:], clean[half:]
+        )
+
+    def _streamed(self, unit: Unit, part: Part) -> Iterator[_Batch]:
+        """Codecs see whole clips: each is streamed through, a batch in memory at a time."""
+        for clip_id, clip in unit.shard.frames.groupby("clip_id", sort=False):
+            spent = _Stopwatch()
+            stream = iter(
+                corrupt_stream(
+                    spent.watch(self._read_clip(clip)),
+                    name=unit.corruption,
+                    **_strength(part),
+                    seed=self._params.run.seed,
+                    clips=str(clip_id),
+                    first_frame=int(clip["frame_index"].iloc[0]),
+                )
+            )
+            places = clip.index.tolist()
+            while places:
+                start, decoded = time.perf_counter(), spent.ms
+                images = [image for _, image in zip(range(self._batch_size), stream, strict=False)]
+                if not images:
+                    raise RuntimeError(f"{unit.corruption} gave {len(clip) - len(places)} of clip {clip_id}'s frames")
+                now, places = places[: len(images)], places[len(images) :]
+                decode_ms = spent.ms - decoded
+                yield _Batch(now, images, decode_ms, (time.perf_counter() - start) * 1e3 - decode_ms)
+
+    def _read_clip(self, clip: pd.DataFrame) -> Iterator[Frame]:
+        for start in range(0, len(clip), self._batch_size):
+            yield from self._cache.read(clip.iloc[start : start + self._batch_size])
+
+
+class _FrameCache:
+    """Decoded frames of one shard: the first that fit, for a shard is read from its start for every severity."""
+
+    def __init__(self, reader: FrameReader) -> None:
+        self._reader = reader
+        self._shard = ""
+        self._frames: dict[int, Frame] = {}
+        self._bytes = 0
+
+    def open(self, shard: Shard) -> None:
+        """From here on frames of `shard` are read."""
+        if shard.digest != self._shard:
+            self._shard, self._frames, self._bytes = shard.digest, {}, 0
+
+    def read(self, rows: pd.DataFrame) -> list[Frame]:
+        """The frames of `rows` in order, read-only: later corruptions and models share them."""
+        ids = [int(frame_id) for frame_id in rows["frame_id"]]
+        absent = [place for place, frame_id in enumerate(ids) if frame_id not in self._frames]
+        read = dict(zip(absent, self._reader.read(rows.iloc[absent]), strict=True)) if absent else {}
+        found = [read[place] if place in read else self._frames[frame_id] for place, frame_id in enumerate(ids)]
+        for place, image in read.items():
+            image.flags.writeable = False
+            if self._bytes + image.nbytes <= CACHE_BYTES:
+                self._frames[ids[place]] = image
+                self._bytes += image.nbytes
+        return found
+
+
+@dataclass
+class _Stopwatch:
+    """Time spent inside an iterator."""
+
+    ms: float = field(default=0.0)
+
+    def watch(self, items: Iterator[Item]) -> Iterator[Item]:
+        while True:
+            start = time.perf_counter()
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+            finally:
+                self.ms += (time.perf_counter() - start) * 1e3
+            yield item
+
+
+def _strength(part: Part) -> dict[str, Any]:
+    return {"severity": part.severity} if part.level is None else {"level": part.level}
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """NumPy's, torch's (CPU and CUDA) and onnxruntime's ways of saying it."""
+    return isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)) is not None
+
+
+def _empty_device_cache() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()

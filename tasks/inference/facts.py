@@ -1,0 +1,74 @@
+"""run.json: facts of a run that decide nothing and enter no digest."""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+PACKAGES: Final = (
+    "stormglass", "torch", "onnxruntime", "numpy", "opencv-python", "imagecorruptions", "albumentations", "av",
+    "trackers", "trackeval", "faster-coco-eval", "torchmetrics", "pandas", "pyarrow", "prefect", "dvc",
+)  # fmt: skip
+
+
+def write(path: Path, *, devices: tuple[str, ...], folder: Path) -> None:
+    """Write the facts to `path`, whole or not at all.
+
+    Args:
+        path: `Layout.run_facts`.
+        devices: one a worker.
+        folder: of params.yaml; its git commit is noted, where it has one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(gather(devices=devices, folder=folder), indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def gather(*, devices: tuple[str, ...], folder: Path) -> dict[str, Any]:
+    """commit, dirty, device, workers, versions, date, command."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return {
+        "commit": commit,
+        "dirty": None if commit is None else bool(changes),
+        "device": _device_name(devices[0]),
+        "workers": len(devices),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: version for name in PACKAGES if (version := _version(name)) is not None},
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git says, None where there is no git or no repository."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _device_name(device: str) -> str:
+    if device.startswith("cuda"):
+        import torch
+
+        return f"{device}: {torch.cuda.get_device_name(device)}"
+    return f"cpu: {platform.processor() or platform.machine()}, {os.cpu_count()} cores"

@@ -1,0 +1,205 @@
+"""What a run asks for, and which of it the store does not hold yet: cells, parts, units of work."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pandas as pd
+
+from tasks import models, tables
+from tasks.corruptions import CORRUPTIONS, check_choice, strength
+from tasks.inference import shards
+from tasks.inference.shards import Shard
+from tasks.layout import Layout
+from tasks.models import tracking
+from tasks.params import CorruptionChoice, Params
+from tasks.store import Store, part_key
+
+PART_FORMAT: Final = 1
+"""Rises when what is written of the same outputs changes: order of rows, ids, encoding."""
+
+FRAME_RATE: Final = 30.0
+"""Frames a second where the data set does not say: the rate at which trackers state their buffers."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one model says of one shard at one severity.
+
+    Attributes:
+        model: its name in params.
+        severity: 0 for clean, else the place among the levels.
+        level: the user's own level; None: the registry's for `severity`.
+        detections: key of the outputs as the model gave them.
+        tracked: key of the same rows with tracks; None without a tracker.
+        detections_by, tracked_by: what these keys hash.
+        frame_rate: frames a second, for the tracker.
+    """
+
+    model: str
+    severity: int
+    level: float | None
+    detections: str
+    tracked: str | None
+    detections_by: Mapping[str, Any] = field(repr=False)
+    tracked_by: Mapping[str, Any] = field(repr=False)
+    frame_rate: float = FRAME_RATE
+
+    @property
+    def key(self) -> str:
+        """The part that `predictions/` shows."""
+        return self.tracked or self.detections
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The unit of scheduling: one corruption at all its severities, one shard, every model that still needs it."""
+
+    corruption: str
+    shard: Shard = field(repr=False)
+    parts: tuple[Part, ...] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """For people, unique within a run."""
+        return f"{self.corruption} {self.shard.name}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the table `cells`: a part and its place in the run."""
+
+    corruption: str
+    family: str
+    strength: float | None
+    strength_unit: str | None
+    shard: str
+    part: Part
+
+
+@dataclass
+class Plan:
+    """All of a run's cells and the units that are left to do.
+
+    Attributes:
+        units: what is left, shard by shard, so that a worker's decoded frames serve all corruptions.
+        messages: why the last try at a part failed, by the part's key; filled while units run.
+    """
+
+    params: Params
+    layout: Layout
+    store: Store
+    devices: tuple[str, ...]
+    fingerprints: dict[str, dict[str, str | int]]
+    descriptions: dict[str, Any]
+    cells: list[Cell]
+    units: list[Unit]
+    messages: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def n_missing(self) -> int:
+        """Parts that are left to do."""
+        return sum(len(unit.parts) for unit in self.units)
+
+
+def make(params: Params, layout: Layout, *, devices: tuple[str, ...]) -> Plan:
+    """Cut the data set into shards, key every part and look up which are missing.
+
+    Args:
+        params: what to run.
+        layout: where `prepare` left its tables.
+        devices: one a worker, as `workers.devices` gives them; all of one kind.
+
+    Raises:
+        InputError: an unknown corruption or parameter, a model that cannot be used, a frame's file that is gone.
+    """
+    store = Store(_store_url(params))
+    for choice in params.choices():
+        check_choice(choice)
+    choices = [CorruptionChoice(family=tables.CLEAN, name=tables.CLEAN), *params.choices()]
+    classes = tables.read("classes", layout.tables / "classes.parquet")
+    descriptions, fingerprints = {}, {}
+    for name, model in params.models.items():
+        descriptions[name] = models.describe(model, folder=params.folder)
+        models.check_class_map(model, descriptions[name], classes)
+        fingerprints[name] = models.fingerprint(model, folder=params.folder)
+    frames = tables.select(
+        tables.read("frames", layout.tables / "frames.parquet"), split=params.dataset.split, limit=params.dataset.limit
+    )
+    cut = shards.cut(frames, params.resolve(params.dataset.path))
+    made_by = {"seed": params.run.seed, "device": devices[0].split(":")[0], "precision": params.run.precision}
+    cells, units = [], []
+    for shard in cut:
+        frame_rate = _frame_rate(shard.frames)
+        for choice in choices:
+            parts = []
+            for severity, level in _levels(choice, params):
+                amount, unit = _strength(choice, severity, level)
+                corrupted_by = _corrupted_by(choice, severity, level)
+                for name in params.models:
+                    detections_by = {
+                        "format": PART_FORMAT,
+                        "model": fingerprints[name],
+                        "shard": shard.digest,
+                        "corruption": corrupted_by,
+                        **made_by,
+                    }
+                    part = _part(params, name, severity, level, detections_by, frame_rate)
+                    cells.append(Cell(choice.name, choice.family, amount, unit, shard.name, part))
+                    parts.append(part)
+            unique = {part.key: part for part in parts}.values()  # two names may stand for one model
+            missing = tuple(part for part in unique if not store.has(part.key, verify=True))
+            if missing:
+                units.append(Unit(choice.name, shard, missing))
+    return Plan(params, layout, store, devices, fingerprints, descriptions, cells, units)
+
+
+def _store_url(params: Params) -> str:
+    return params.run.store if "://" in params.run.store else str(params.resolve(params.run.store))
+
+
+def _levels(choice: CorruptionChoice, params: Params) -> list[tuple[int, float | None]]:
+    if choice.name == tables.CLEAN:
+        return [(0, None)]
+    places = choice.severities(params.severities)
+    return [(place, choice.levels[place - 1] if choice.levels is not None else None) for place in places]
+
+
+def _strength(choice: CorruptionChoice, severity: int, level: float | None) -> tuple[float | None, str | None]:
+    if severity == 0:
+        return None, None
+    amount, unit = strength(choice.name, severity=severity) if level is None else strength(choice.name, level=level)
+    return float(amount), str(unit)
+
+
+def _corrupted_by(choice: CorruptionChoice, severity: int, level: float | None) -> dict[str, Any]:
+    """What decides the pixels: a level by its value, so that a level put before it keeps its part."""
+    if severity == 0:
+        return {"name": tables.CLEAN}
+    place = {"severity": severity} if level is None else {"level": float(level)}
+    return {"name": choice.name, "version": CORRUPTIONS[choice.name].version, **place}
+
+
+def _part(
+    params: Params, name: str, severity: int, level: float | None, detections_by: dict[str, Any], frame_rate: float
+) -> Part:
+    detections = part_key(detections_by)
+    tracker = params.models[name].tracker
+    if tracker is None:
+        return Part(name, severity, level, detections, None, detections_by, {})
+    tracked_by = {
+        "format": PART_FORMAT,
+        "detections": detections,
+        "tracker": tracking.fingerprint(tracker),
+        "frame_rate": frame_rate,
+    }
+    return Part(name, severity, level, detections, part_key(tracked_by), detections_by, tracked_by, frame_rate)
+
+
+def _frame_rate(frames: pd.DataFrame) -> float:
+    """Frames a second from the attribute `timestamp_s`, where the data set has it: the median step of its clips."""
+    if "timestamp_s" not in frames.columns:
+        return FRAME_RATE
+    steps = frames.groupby("clip_id", sort=False)["timestamp_s"].diff().astype("float64")
+    step = steps[steps > 0].median()
+    return round(1.0 / float(step), 3) if step == step else FRAME_RATE

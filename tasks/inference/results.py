@@ -1,0 +1,99 @@
+"""What a run leaves: exactly the parts that params name, linked into predictions/, and a table of every cell."""
+
+import json
+import os
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from tasks import tables
+from tasks.inference.plan import Plan
+
+
+@dataclass(frozen=True)
+class Failed:
+    """One part that is missing from the run."""
+
+    model: str
+    corruption: str
+    severity: int
+    shard: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.model} under {self.corruption} {self.severity}, {self.shard}: {self.message}"
+
+
+def link(plan: Plan) -> list[Failed]:
+    """Write predictions/, whole or not at all: the parts, cells.parquet and models.json.
+
+    Returns:
+        The parts that are missing; their rows of `cells` carry the status `failed`.
+    """
+    layout = plan.layout
+    layout.state.mkdir(parents=True, exist_ok=True)
+    for left in layout.state.glob("predictions-*"):
+        shutil.rmtree(left, ignore_errors=True)  # of a run that was killed here
+    building = layout.state / f"predictions-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    try:
+        building.mkdir()
+        failed = _fill(plan, building)
+        swap(building, layout.predictions)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return failed
+
+
+def swap(new: Path, place: Path) -> None:
+    """Put the folder `new` where `place` is; what was there before is deleted."""
+    old = new.with_name(f"{new.name}-old")
+    if place.exists():
+        shutil.move(place, old)
+    shutil.move(new, place)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _fill(plan: Plan, folder: Path) -> list[Failed]:
+    rows, failed = [], []
+    for cell in plan.cells:
+        part = cell.part
+        file = f"{part.model}/{cell.corruption}/{part.severity}/{cell.shard}.parquet"
+        try:
+            plan.store.link(part.key, folder / file)
+            message = None
+        except OSError as error:  # not there, or found damaged
+            missing = isinstance(error, FileNotFoundError)
+            message = plan.messages.get(part.key, "was not computed" if missing else str(error))
+            failed.append(Failed(part.model, cell.corruption, part.severity, cell.shard, message))
+        rows.append(
+            {
+                "model": part.model,
+                "corruption": cell.corruption,
+                "family": cell.family,
+                "severity": part.severity,
+                "strength": cell.strength,
+                "strength_unit": cell.strength_unit,
+                "shard": cell.shard,
+                "part": file if message is None else None,
+                "status": "ok" if message is None else "failed",
+                "message": message,
+            }
+        )
+    cells = pd.DataFrame(rows)
+    cells["strength"] = cells["strength"].astype("float64")
+    corruptions = list(dict.fromkeys(cells["corruption"]))
+    order = {"model": list(plan.params.models), "corruption": corruptions}
+    cells = cells.sort_values(
+        ["model", "corruption", "severity", "shard"],
+        key=lambda column: column.map(order[column.name].index) if column.name in order else column,
+        kind="stable",
+    )
+    tables.write("cells", cells, folder / "cells.parquet")
+    described = {
+        name: {**plan.descriptions[name], "fingerprint": plan.fingerprints[name]} for name in plan.params.models
+    }
+    (folder / "models.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+    return failed

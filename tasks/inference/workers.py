@@ -1,0 +1,267 @@
+"""Worker processes: they hold models, answer one unit at a time, and can be killed."""
+
+import contextlib
+import multiprocessing
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection, wait
+from typing import Any, Final
+
+from tasks.errors import InputError
+from tasks.inference.plan import Part, Unit
+
+START_LIMIT_S: Final = 600.0
+"""Loading libraries and models takes seconds; a network drive or a GPU driver may take minutes."""
+
+_THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+_SETTINGS: Final = {
+    **dict.fromkeys(_THREADS, "1"),
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    "NO_ALBUMENTATIONS_UPDATE": "1",
+}
+"""One thread a process: sums are taken in one order, so that digits do not depend on how many workers there are."""
+
+_SPAWN = multiprocessing.get_context("spawn")  # fork and CUDA or threads do not go together
+_ENVIRONMENT = threading.Lock()
+
+
+class UnitFailed(RuntimeError):
+    """Some parts of a unit could not be made; the message names the first reason.
+
+    Attributes:
+        messages: the reason for each part, by key.
+        again: whether another try may help: not when the input is at fault.
+    """
+
+    def __init__(self, messages: dict[str, str], *, again: bool) -> None:
+        self.messages = messages
+        self.again = again
+        super().__init__(next(iter(messages.values())))
+
+
+class PoolClosed(RuntimeError):
+    """The run is being ended."""
+
+
+def devices(device: str, workers: int | str) -> tuple[str, ...]:
+    """The device of each worker: every GPU once, or the CPU `workers` times (auto: once a core).
+
+    Raises:
+        InputError: no such device.
+    """
+    from tasks.models import resolve_device
+
+    kind = resolve_device(device)
+    if kind == "cuda":
+        import torch
+
+        return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+    if kind != "cpu":
+        return (kind,)
+    return ("cpu",) * (len(os.sched_getaffinity(0)) if workers == "auto" else int(workers))
+
+
+class Worker:
+    """One process on one device, started again after it was killed or died."""
+
+    def __init__(self, spec: Any, device: str) -> None:
+        self._spec, self._device = spec, device
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._start()
+
+    def run(self, unit: Unit, *, limit_s: float, done: Callable[[Part], None]) -> None:
+        """Work on `unit`, `done` hearing of each part that the store now holds.
+
+        Raises:
+            UnitFailed: parts could not be made, the limit was outrun, or the process died.
+            InputError: a model cannot be loaded because of what the user gave.
+        """
+        left = {part.key: part for part in unit.parts}
+        try:
+            self._ready()
+            self._pipe.send(unit)
+            deadline = time.monotonic() + limit_s
+            while True:
+                kind, content = self._receive(deadline - time.monotonic())
+                if kind == "done":
+                    done(left.pop(content))
+                elif kind == "unit":
+                    break
+        except TimeoutError:
+            self._restart()
+            raise UnitFailed(
+                dict.fromkeys(left, f"outran run.unit_limit_s ({limit_s:g} s) and was stopped"), again=True
+            ) from None
+        except (EOFError, OSError):
+            code = self._restart()
+            raise UnitFailed(dict.fromkeys(left, f"the worker process died ({_exit(code)})"), again=True) from None
+        if content:
+            raise UnitFailed(
+                {failure.part.key: failure.message for failure in content},
+                again=not all(failure.mistake for failure in content),
+            )
+
+    def stop(self) -> None:
+        """Kill the process for good; a `run` in another thread ends."""
+        with self._lock:
+            self._stopped = True
+            self._process.kill()
+            self._process.join()
+
+    def _start(self) -> None:
+        self._pipe, theirs = _SPAWN.Pipe()
+        self._process = _SPAWN.Process(target=_serve, args=(theirs, self._spec, self._device), daemon=True)
+        with _ENVIRONMENT, _environment(_SETTINGS), _interrupts_held():
+            self._process.start()
+        theirs.close()
+        self._started = False
+
+    def _restart(self) -> int | None:
+        self._process.join(timeout=1)  # a dying process: wait for its exit code
+        with self._lock:
+            code = self._process.exitcode
+            self._process.kill()
+            self._process.join()
+            self._pipe.close()
+            if not self._stopped:
+                self._start()
+        return code
+
+    def _ready(self) -> None:
+        if not self._started:
+            kind, content = self._receive(START_LIMIT_S)
+            if kind == "mistake":
+                raise InputError(content)
+            self._started = True
+
+    def _receive(self, seconds: float) -> tuple[str, Any]:
+        if not self._pipe.poll(max(0.0, seconds)):
+            raise TimeoutError
+        kind, content = self._pipe.recv()
+        return kind, content
+
+
+class Pool:
+    """Workers behind one door: `run` is called from as many threads as there are workers."""
+
+    def __init__(self, spec: Any, devices: tuple[str, ...]) -> None:
+        self._workers = [Worker(spec, device) for device in devices]
+        self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+        for worker in self._workers:
+            self._idle.put(worker)
+        self._closed = False
+
+    def run(self, unit: Unit, *, limit_s: float, done: Callable[[Part], None]) -> None:
+        """As `Worker.run`, on the next idle worker.
+
+        Raises:
+            PoolClosed: the run is being ended.
+        """
+        worker = self._idle.get()
+        try:
+            if self._closed:
+                raise PoolClosed
+            worker.run(unit, limit_s=limit_s, done=done)
+        except UnitFailed:
+            if self._closed:
+                raise PoolClosed from None
+            raise
+        finally:
+            self._idle.put(worker)
+
+    def close(self) -> None:
+        """Kill every worker; a `run` under way ends with PoolClosed."""
+        self._closed = True
+        for worker in self._workers:
+            worker.stop()
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _serve(pipe: Connection, spec: Any, device: str) -> None:
+    """The worker process: load, then answer units until the pipe ends."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    from tasks.inference.bench import Bench  # after the environment is set: loads torch
+
+    _steady(device)
+    try:
+        bench = Bench(spec, device)
+    except InputError as error:
+        pipe.send(("mistake", str(error)))
+        return
+    pipe.send(("ready", None))
+    while True:
+        try:
+            unit = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(("unit", bench.work(unit, lambda part: pipe.send(("done", part.key)))))
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed cannot stop its workers: they end themselves, in the middle of a unit too."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _steady(device: str) -> None:
+    """One thread, and on GPUs full float32 and repeatable sums."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    torch.set_num_threads(1)
+    with contextlib.suppress(RuntimeError):  # only before the first parallel work
+        torch.set_num_interop_threads(1)
+    if device.startswith("cuda"):
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """A process started here never sees Ctrl-C, which reaches a whole process group: the parent decides."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """For a process started here: libraries read these once, when they are loaded."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _exit(code: int | None) -> str:
+    if code is None:
+        return "no exit status"
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}" + (": out of memory?" if -code == signal.SIGKILL else "")
+    return f"exit status {code}"

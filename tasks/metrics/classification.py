@@ -1,0 +1,77 @@
+"""Classification of whole frames: top-1, top-5 and macro F1, by torchmetrics."""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.metrics.instances import Bools, Floats, Ints
+
+TOP: Final = 5
+"""Top-5 accuracy is given when there are more classes than this."""
+
+
+def in_dataset_classes(
+    probabilities: npt.NDArray[np.float32], targets: list[int | None], n_classes: int
+) -> npt.NDArray[np.float32]:
+    """A model's probabilities in the data set's classes: summed over the classes that map to each, others left out.
+
+    Args:
+        probabilities: (N, K) over the model's classes.
+        targets: (K,) the position of each class in the data set's, or None.
+        n_classes: of the data set.
+
+    Returns:
+        (N, n_classes); -1 for a class that the model does not know, so that it is never chosen.
+
+    Examples:
+        >>> in_dataset_classes(np.array([[0.25, 0.25, 0.5]], np.float32), [0, 0, None], 2).tolist()
+        [[0.5, -1.0]]
+    """
+    found = np.full((len(probabilities), n_classes), -1, dtype=np.float32)
+    for place, target in enumerate(targets):
+        if target is not None:
+            found[:, target] = np.maximum(found[:, target], 0) + probabilities[:, place]
+    return found
+
+
+def figures(scores: npt.NDArray[np.float32], labels: Ints, frames: Bools | None = None) -> dict[str, Floats]:
+    """accuracy, macro_f1 and, with more than five classes, top5 over the labelled frames chosen.
+
+    Args:
+        scores: (N, K) for each class of the data set; the greatest is the prediction.
+        labels: (N,) the position of the true class, -1 without one.
+        frames: (N,) the frames that count; None for all.
+
+    Returns:
+        By metric an array (1 + K,): of all classes, then of each: its recall, F1, and recall within the best five. NaN
+        for a class without truth. Macro F1 is the mean over the classes that occur in truth or prediction.
+    """
+    n_classes = scores.shape[1]
+    names = ("accuracy", "macro_f1", *(("top5",) if n_classes > TOP else ()))
+    chosen = labels >= 0 if frames is None else frames & (labels >= 0)
+    if not chosen.any():
+        return {name: np.full(1 + n_classes, np.nan) for name in names}
+    import torch
+    from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
+
+    given = torch.from_numpy(np.ascontiguousarray(scores[chosen]))
+    truth = torch.from_numpy(labels[chosen])
+    best = given.argmax(dim=1)
+    n_truth = np.bincount(labels[chosen], minlength=n_classes)
+    occurs = (n_truth + np.bincount(best.numpy(), minlength=n_classes)) > 0
+    # One class alone is no multiclass problem to torchmetrics: it is asked for two, the second of which never occurs.
+    asked = max(n_classes, 2)
+    f1 = multiclass_f1_score(best, truth, num_classes=asked, average=None).numpy()[:n_classes].astype(float)
+    recall = multiclass_accuracy(best, truth, num_classes=asked, average=None).numpy()[:n_classes].astype(float)
+    found = {
+        "accuracy": np.r_[float((best == truth).double().mean()), recall],
+        "macro_f1": np.r_[f1[occurs].mean(), f1],
+    }
+    if n_classes > TOP:
+        top = {"num_classes": n_classes, "top_k": TOP}
+        by_class = multiclass_accuracy(given, truth, average=None, **top).numpy().astype(float)
+        found["top5"] = np.r_[float(multiclass_accuracy(given, truth, average="micro", **top)), by_class]
+    for values in found.values():
+        values[1:][n_truth == 0] = np.nan
+    return found

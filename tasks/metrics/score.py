@@ -1,0 +1,124 @@
+"""The stage `score`: from predictions and truth to the tables `scores` and `examples`."""
+
+import json
+import multiprocessing
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from typing import Any
+
+from tasks import tables
+from tasks.errors import InputError
+from tasks.layout import Layout
+from tasks.metrics import assemble, cell
+from tasks.metrics.plan import plan
+from tasks.metrics.predictions import ModelFacts, facts
+from tasks.metrics.requests import Request
+from tasks.metrics.requests import requests as requests_of
+from tasks.metrics.truth import GroundTruth, load
+from tasks.params import Params
+
+
+def score(params: Params, layout: Layout, *, workers: int = 1) -> None:
+    """Measure every cell that params name and write scores/: scores.parquet, examples.parquet and class_map.json.
+
+    The same for any number of workers. A cell that failed or is missing becomes rows without a number, by name.
+
+    Args:
+        params: the run's choices.
+        layout: where its tables lie.
+        workers: processes.
+
+    Raises:
+        InputError: tables are missing or broken, a slice or class map names what is not there, predictions are unfit.
+    """
+    truth = load(params, layout.tables)
+    models = _models(params, layout, truth)
+    requests = requests_of(params, layout)
+    scored = _run(params, layout, models, truth, requests, workers)
+    rows = {task: plan(task, truth) for task in tables.TASKS if any(task in model.tasks for model in models.values())}
+    if not rows:
+        raise InputError(
+            "No model has a task that the data set has truth for: expected boxes, label maps, labels or tracks in "
+            f"{layout.tables} for the tasks of {', '.join(params.models)} and classes that meet (class_map)."
+        )
+    scores = assemble.scores(params, models, requests, scored, rows)
+    told = assemble.examples(truth, requests, scored)
+    layout.scores.mkdir(parents=True, exist_ok=True)
+    tables.write("scores", scores, layout.scores / "scores.parquet")
+    tables.write("examples", told, layout.scores / "examples.parquet")
+    maps = {name: {kind: asdict(found) for kind, found in model.maps.items()} for name, model in models.items()}
+    temporary = layout.scores / ".class_map.json"
+    temporary.write_text(json.dumps(maps, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(layout.scores / "class_map.json")
+
+
+def _models(params: Params, layout: Layout, truth: GroundTruth) -> dict[str, ModelFacts]:
+    path = layout.predictions / "models.json"
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"Expected the models' facts at {path} ({error}): run `stormglass infer` first.") from None
+    missing = [name for name in params.models if name not in described]
+    if missing:
+        raise InputError(f"{path} does not know the model(s) {', '.join(missing)}: run `stormglass infer` again.")
+    return {name: facts(name, model, described[name], truth) for name, model in params.models.items()}
+
+
+_context: dict[str, Any] = {}
+
+
+def _prepare(params: Params, layout: Layout, models: Mapping[str, ModelFacts]) -> None:
+    """Once a worker process: the truth, and one thread, for the processes share the cores."""
+    _context.update(truth=load(params, layout.tables), models=models)
+    if any("classification" in model.tasks for model in models.values()):
+        import torch
+
+        torch.set_num_threads(1)
+
+
+def _work(item: tuple[Request, Mapping[str, float] | None]) -> cell.Scored:
+    request, thresholds = item
+    return cell.score(request.files, _context["models"][request.model], _context["truth"], thresholds)
+
+
+def _run(
+    params: Params,
+    layout: Layout,
+    models: Mapping[str, ModelFacts],
+    truth: GroundTruth,
+    requests: list[Request],
+    workers: int,
+) -> dict[Request, cell.Scored]:
+    """Score the cells that are there: the clean ones first, for their thresholds decide the examples of the others."""
+    there = [request for request in requests if request.status == "ok" and models[request.model].tasks]
+    clean = [request for request in there if request.severity == 0]
+    rest = [request for request in there if request.severity != 0]
+    scored: dict[Request, cell.Scored] = {}
+    if workers <= 1 or len(there) <= 1:
+        _context.update(truth=truth, models=models)
+        try:
+            scored.update(zip(clean, map(_work, _items(clean, None)), strict=True))
+            scored.update(zip(rest, map(_work, _items(rest, scored)), strict=True))
+        finally:
+            _context.clear()
+        return scored
+    pool = ProcessPoolExecutor(
+        min(workers, len(there)),
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_prepare,
+        initargs=(params, layout, models),
+    )
+    with pool:
+        scored.update(zip(clean, pool.map(_work, _items(clean, None)), strict=True))
+        scored.update(zip(rest, pool.map(_work, _items(rest, scored)), strict=True))
+    return scored
+
+
+def _items(
+    requests: Iterable[Request], clean: Mapping[Request, cell.Scored] | None
+) -> Iterator[tuple[Request, Mapping[str, float] | None]]:
+    if clean is None:
+        return ((request, None) for request in requests)
+    thresholds = {request.model: found.thresholds() for request, found in clean.items() if request.severity == 0}
+    return ((request, thresholds.get(request.model, {})) for request in requests)

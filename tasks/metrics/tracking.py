@@ -1,0 +1,204 @@
+"""Multi-object tracking: HOTA, CLEAR and Identity by TrackEval's metric classes, in process.
+
+Each clip is evaluated once, for all classes together and one by one; a slice combines the results of its clips as
+TrackEval combines sequences (counts summed, AssA weighted by true positives).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.metrics.instances import Bools, Floats, Ints, box_iou
+
+MATCH_IOU: Final = 0.5
+"""The overlap at which CLEAR and Identity, and the removal of ignored regions, match (TrackEval's default)."""
+
+Result = dict[str, Any]
+Results = dict[str, Result]
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """One frame of a clip: boxes of truth and tracks with what they overlap.
+
+    Attributes:
+        truth_ids, track_ids: (G,) and (T,) ids, unique within the frame.
+        truth_kinds, track_kinds: positions of classes.
+        iou: (G, T).
+    """
+
+    truth_ids: Ints
+    track_ids: Ints
+    truth_kinds: Ints
+    track_kinds: Ints
+    iou: Floats
+
+    def of(self, kind: int) -> "Moment":
+        """The same frame with the boxes of one class alone."""
+        truth, track = self.truth_kinds == kind, self.track_kinds == kind
+        return Moment(
+            self.truth_ids[truth],
+            self.track_ids[track],
+            self.truth_kinds[truth],
+            self.track_kinds[track],
+            self.iou[np.ix_(truth, track)],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes:
+    """Boxes of one frame: of truth (with crowd and ignored regions) or of tracks; (N,) and (N, 4) xyxy."""
+
+    ids: Ints
+    kinds: Ints
+    boxes: Floats
+    crowd: Bools
+    ignored: Bools
+
+
+def moment(truth: Boxes, tracks: Boxes) -> Moment:
+    """One frame's truth and tracks without what falls on ignored regions.
+
+    As TrackEval's preprocessing does (KITTI 2D): a track's box that an assignment of greatest overlap gives to an
+    ignored object is removed; then each unmatched box that lies by more than half in a crowd; then the ignored truth.
+    """
+    keep = np.ones(len(tracks.ids), dtype=bool)
+    everything = overlaps(truth.boxes, tracks.boxes)
+    if truth.ignored.any() and len(keep):
+        from scipy.optimize import linear_sum_assignment
+
+        single = ~truth.crowd
+        iou = np.where(everything >= MATCH_IOU, everything, 0)[single]
+        rows, columns = linear_sum_assignment(-iou)
+        matched = iou[rows, columns] > 0
+        rows, columns = rows[matched], columns[matched]
+        keep[columns[truth.ignored[single][rows]]] = False
+        free = np.ones(len(keep), dtype=bool)
+        free[columns] = False
+        if truth.crowd.any():
+            row, column = (part.ravel() for part in np.indices((int(truth.crowd.sum()), len(keep))))
+            covered = box_iou(
+                tracks.boxes[column], truth.boxes[truth.crowd][row], np.ones(len(row), dtype=bool)
+            ).reshape(-1, len(keep))
+            keep &= ~(free & (covered > MATCH_IOU).any(axis=0))
+    counts = ~truth.ignored
+    return Moment(
+        truth.ids[counts],
+        tracks.ids[keep],
+        truth.kinds[counts],
+        tracks.kinds[keep],
+        everything[np.ix_(counts, keep)],
+    )
+
+
+def overlaps(left: Floats, right: Floats) -> Floats:
+    """(G, T) intersection over union of every pair."""
+    row, column = (part.ravel() for part in np.indices((len(left), len(right))))
+    return box_iou(left[row], right[column]).reshape(len(left), len(right))
+
+
+def sequence(moments: Iterable[Moment]) -> Result:
+    """A clip in TrackEval's form: ids counted from 0 within the clip, in order of their value."""
+    moments = list(moments)
+    truth = np.unique(np.concatenate([m.truth_ids for m in moments])) if moments else np.zeros(0, dtype=np.int64)
+    track = np.unique(np.concatenate([m.track_ids for m in moments])) if moments else np.zeros(0, dtype=np.int64)
+    return {
+        "num_timesteps": len(moments),
+        "num_gt_dets": sum(len(m.truth_ids) for m in moments),
+        "num_tracker_dets": sum(len(m.track_ids) for m in moments),
+        "num_gt_ids": len(truth),
+        "num_tracker_ids": len(track),
+        "gt_ids": [np.searchsorted(truth, m.truth_ids) for m in moments],
+        "tracker_ids": [np.searchsorted(track, m.track_ids) for m in moments],
+        "similarity_scores": [m.iou for m in moments],
+    }
+
+
+class Evaluator:
+    """TrackEval's three metrics, made once."""
+
+    def __init__(self) -> None:
+        from tasks.metrics.hota import fast_hota
+
+        quiet = {"PRINT_CONFIG": False, "THRESHOLD": MATCH_IOU}
+        from trackeval.metrics import CLEAR, Identity
+
+        self._metrics = {"hota": fast_hota(), "clear": CLEAR(quiet), "identity": Identity(quiet)}
+
+    def clip(self, moments: Sequence[Moment]) -> Results:
+        """The results of one clip, by metric."""
+        data = sequence(moments)
+        return {name: metric.eval_sequence(data) for name, metric in self._metrics.items()}
+
+    def figures(self, clips: Mapping[str, Results]) -> dict[str, float]:
+        """The figures of several clips together; NaN where there is no truth, or for what only matches have.
+
+        MOTP and LocA are means over matched boxes: without any they are NaN, where TrackEval says 0 and 1.
+        """
+        names = ("hota", "deta", "assa", "loca", "mota", "motp", "idf1", "id_switches", "fragmentations")
+        if not clips:
+            return dict.fromkeys(names, float("nan"))
+        together = {
+            metric: evaluate.combine_sequences({clip: found[metric] for clip, found in clips.items()})
+            for metric, evaluate in self._metrics.items()
+        }
+        hota, clear, identity = together["hota"], together["clear"], together["identity"]
+        if hota["HOTA_TP"][0] + hota["HOTA_FN"][0] == 0:
+            return dict.fromkeys(names, float("nan"))
+        return {
+            "hota": float(np.mean(hota["HOTA"])),
+            "deta": float(np.mean(hota["DetA"])),
+            "assa": float(np.mean(hota["AssA"])),
+            "loca": float(np.mean(hota["LocA"])) if hota["HOTA_TP"].any() else float("nan"),
+            "mota": float(clear["MOTA"]),
+            "motp": float(clear["MOTP"]) if clear["CLR_TP"] else float("nan"),
+            "idf1": float(identity["IDF1"]),
+            "id_switches": float(clear["IDSW"]),
+            "fragmentations": float(clear["Frag"]),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class FrameEvents:
+    """What CLEAR's matching finds in one frame.
+
+    Attributes:
+        matched: pairs of places in the frame's truth and tracks.
+        switched: (place in truth, id before, id now) of each identity switch.
+    """
+
+    matched: npt.NDArray[np.int64]
+    switched: tuple[tuple[int, int, int], ...]
+
+
+def events(moments: Sequence[Moment]) -> list[FrameEvents]:
+    """CLEAR's matches and identity switches frame by frame (TrackEval's CLEAR.eval_sequence keeps only their sums)."""
+    from scipy.optimize import linear_sum_assignment
+
+    before: dict[int, int] = {}  # the last track of each truth id
+    previous: dict[int, int] = {}  # the same, of the last frame that had both truth and tracks
+    found = []
+    for m in moments:
+        if not len(m.truth_ids) or not len(m.track_ids):
+            found.append(FrameEvents(np.zeros((0, 2), dtype=np.int64), ()))
+            continue
+        held = np.array([previous.get(int(i), -1) for i in m.truth_ids])
+        known = np.array([int(i) in previous for i in m.truth_ids])
+        continued = known[:, None] & (held[:, None] == m.track_ids[None, :])
+        score = 1000 * continued + m.iou
+        score[m.iou < MATCH_IOU - np.finfo("float").eps] = 0
+        rows, columns = linear_sum_assignment(-score)
+        real = score[rows, columns] > np.finfo("float").eps
+        rows, columns = rows[real], columns[real]
+        switched = []
+        previous = {}
+        for row, column in zip(rows, columns, strict=True):
+            truth, track = int(m.truth_ids[row]), int(m.track_ids[column])
+            if truth in before and before[truth] != track:
+                switched.append((int(row), before[truth], track))
+            before[truth] = previous[truth] = track
+        found.append(FrameEvents(np.column_stack([rows, columns]).astype(np.int64), tuple(switched)))
+    return found

@@ -1,0 +1,172 @@
+"""The registry of models: how each kind is described, checked and loaded.
+
+A third party adds its kind through an entry point of the group `stormglass.models` whose value is an `Adapter`.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from tasks.class_map import match_classes, nearest
+from tasks.errors import InputError
+from tasks.models import onnx, small
+from tasks.models.outputs import Description, Output, Predictor
+from tasks.params import Model
+
+__all__ = ["MODELS", "Adapter", "Description", "Output", "Predictor", "check", "describe", "fingerprint", "load"]
+
+KINDS: Final = ("object", "semantic", "label")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapter:
+    """One kind of model.
+
+    Attributes:
+        version: Rises with every change that can alter an output: stored predictions of other versions are not reused.
+        check: Raises InputError for settings (params) that this kind cannot follow.
+        describe: (model, weights) -> the model's own classes and tasks, without running it.
+        load: (model, *, weights, device, threads) -> the model ready to predict; `device` is 'cpu' or 'cuda[:N]'.
+    """
+
+    version: int
+    check: Callable[[Model], None]
+    describe: Callable[[Model, Path], Description]
+    load: Callable[..., Predictor]
+
+
+def _with_plugins(built_in: dict[str, Adapter], plugins: Iterable[EntryPoint]) -> dict[str, Adapter]:
+    """`built_in` and the adapters of `plugins`.
+
+    Raises:
+        InputError: a name that is taken, or an entry point that is no Adapter.
+    """
+    adapters = dict(built_in)
+    for plugin in plugins:
+        if plugin.name in adapters:
+            raise InputError(f"Two adapters are called '{plugin.name}'; one is {plugin.value}: rename or remove it.")
+        adapter = plugin.load()
+        if not isinstance(adapter, Adapter):
+            raise InputError(f"Entry point {plugin.value} of 'stormglass.models' is not a tasks.models.Adapter.")
+        adapters[plugin.name] = adapter
+    return adapters
+
+
+MODELS: Final[dict[str, Adapter]] = _with_plugins(
+    {
+        "onnx": Adapter(version=onnx.VERSION, check=onnx.check, describe=onnx.describe, load=onnx.load),
+        "small": Adapter(version=small.VERSION, check=small.check, describe=small.describe, load=small.load),
+    },
+    entry_points(group="stormglass.models"),
+)
+"""Adapters by the name that params' `adapter` gives."""
+
+
+def check(model: Model, *, folder: Path) -> Adapter:
+    """The adapter of `model`, after its settings and the presence of its weights are checked.
+
+    Raises:
+        InputError: an unknown adapter, settings it cannot follow, or no weights where params say.
+    """
+    if model.adapter not in MODELS:
+        raise InputError(f"There is no adapter '{model.adapter}'{nearest(model.adapter, MODELS)}.")
+    adapter = MODELS[model.adapter]
+    adapter.check(model)
+    weights = folder / model.weights
+    if not weights.is_file():
+        raise InputError(f"Expected weights at {weights}, found no file: train the model, or correct models.*.weights.")
+    return adapter
+
+
+def describe(model: Model, *, folder: Path) -> Description:
+    """The model's own classes and tasks: `{"object": {id: name}, "semantic": ..., "label": ..., "tasks": [...]}`."""
+    return check(model, folder=folder).describe(model, folder / model.weights)
+
+
+def load(
+    model: Model,
+    *,
+    folder: Path,
+    device: str,
+    classes: pd.DataFrame | None = None,
+    threads: int | None = None,
+) -> Predictor:
+    """The model ready to predict.
+
+    Args:
+        model: Its params.
+        folder: What a relative path of weights starts from.
+        device: 'cpu', 'cuda', 'cuda:N', or 'auto' for CUDA where there is one.
+        classes: The data set's `classes` table; when given, the class map is checked against it now, not at scoring.
+        threads: Threads for one call on the CPU, for libraries with a setting of their own; torch's is the process's
+            (`torch.set_num_threads`). Digits repeat for the same number alone.
+
+    Raises:
+        InputError: an unknown adapter, weights missing or unfit, unknown classes in the class map, no such device.
+    """
+    adapter = check(model, folder=folder)
+    weights = folder / model.weights
+    if classes is not None:
+        check_class_map(model, adapter.describe(model, weights), classes)
+    return adapter.load(model, weights=weights, device=resolve_device(device), threads=threads)
+
+
+def check_class_map(model: Model, description: Description, classes: pd.DataFrame) -> None:
+    """Resolve the class map of every kind once, so that a mistake shows before any work.
+
+    Raises:
+        InputError: as `tasks.class_map.match_classes`.
+    """
+    ours = {kind: dict(description[kind]) for kind in KINDS}
+    theirs: dict[str, dict[int, str]] = {
+        kind: {
+            int(row["class_id"]): str(row["name"]) for row in classes[classes["kind"] == kind].to_dict(orient="records")
+        }
+        for kind in KINDS
+    }
+    known = {name for table in (*ours.values(), *theirs.values()) for name in table.values()}
+    for kind in KINDS:
+        if ours[kind]:
+            others = known - set(ours[kind].values()) if kind == "object" else known
+            match_classes(model, ours[kind], theirs[kind], known=others)
+
+
+def fingerprint(model: Model, *, folder: Path) -> dict[str, str | int]:
+    """What decides the model's raw outputs: weights, adapter and its version, inference settings.
+
+    Tracker and class map are left out: both act on stored predictions.
+    """
+    adapter = check(model, folder=folder)
+    settings: dict[str, Any] = model.model_dump(mode="json", include={"decoder", "input", "score_threshold", "nms_iou"})
+    with (folder / model.weights).open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {
+        "adapter": model.adapter,
+        "adapter_version": adapter.version,
+        "weights_sha256": digest,
+        "settings": json.dumps(settings, sort_keys=True),
+    }
+
+
+def resolve_device(device: str) -> str:
+    """'auto' as 'cuda' where there is one, else 'cpu'; anything else is checked and returned.
+
+    Raises:
+        InputError: not a device, or none of that number here.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, index = device.partition(":")
+    if device != "cpu" and (kind != "cuda" or not (index or "0").isdigit()):
+        raise InputError(f"run.device: expected auto, cpu, cuda or cuda:N, got '{device}'.")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise InputError(f"run.device '{device}': this machine shows {torch.cuda.device_count()} CUDA device(s).")
+    return device

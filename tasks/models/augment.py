@@ -1,0 +1,145 @@
+"""How training frames of the augmented variant are altered: by albumentations, with none of the benchmark's transforms.
+
+Left out on purpose are the transforms that imitate corruptions the default report measures: Defocus, MotionBlur,
+ZoomBlur, GlassBlur, RandomFog, RandomRain, RandomSnow, ImageCompression, ElasticTransform, Spatter. What is used still
+resembles some corruptions of the full set; `RESEMBLED` names them, and what a model gains is to be read on the others.
+"""
+
+import os
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.errors import InputError
+from tasks.params import Mix
+
+RESEMBLED: Final = (
+    "gaussian_noise",
+    "shot_noise",
+    "speckle_noise",
+    "gaussian_blur",
+    "brightness",
+    "contrast",
+    "saturate",
+    "pixelate",
+    "low_light",
+)
+"""Benchmark names that a transform below resembles: noise, Gaussian blur, tone and colour shifts, low resolution."""
+
+FORBIDDEN: Final = frozenset(
+    {
+        "Defocus",
+        "ElasticTransform",
+        "GlassBlur",
+        "ImageCompression",
+        "MotionBlur",
+        "RandomFog",
+        "RandomRain",
+        "RandomSnow",
+        "Spatter",
+        "ZoomBlur",
+    }
+)
+"""Transforms of albumentations that are the benchmark's own corruptions under another name."""
+
+
+def light() -> list[Any]:
+    """Transforms for most samples: one or two mild shifts of tone, colour or sharpness."""
+    a = _albumentations()
+    return [
+        a.OneOf(
+            [
+                a.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.25),
+                a.RandomGamma(gamma_limit=(70, 145)),
+                a.CLAHE(clip_limit=(1.0, 3.0)),
+                a.HueSaturationValue(hue_shift_limit=8, sat_shift_limit=25, val_shift_limit=15),
+            ],
+            p=0.8,
+        ),
+        a.OneOf(
+            [
+                a.GaussianBlur(blur_limit=0, sigma_limit=(0.4, 1.2)),
+                a.GaussNoise(std_range=(0.01, 0.05)),
+                a.ISONoise(color_shift=(0.01, 0.03), intensity=(0.1, 0.3)),
+                a.Downscale(scale_range=(0.6, 0.9)),
+            ],
+            p=0.6,
+        ),
+    ]
+
+
+def heavy() -> list[Any]:
+    """Transforms for a smaller share: strong shifts of tone, then blur, noise, colour and gaps."""
+    a = _albumentations()
+    return [
+        a.OneOf(
+            [
+                a.RandomBrightnessContrast(brightness_limit=(-0.5, 0.5), contrast_limit=(-0.7, 0.3)),
+                a.RandomGamma(gamma_limit=(40, 280)),
+                a.CLAHE(clip_limit=(2.0, 6.0)),
+            ],
+            p=0.8,
+        ),
+        a.OneOf(
+            [
+                a.GaussianBlur(blur_limit=0, sigma_limit=(1.0, 3.0)),
+                a.MedianBlur(blur_limit=(5, 9)),
+                a.Downscale(scale_range=(0.25, 0.5)),
+            ],
+            p=0.65,
+        ),
+        a.OneOf(
+            [
+                a.GaussNoise(std_range=(0.05, 0.2)),
+                a.ISONoise(color_shift=(0.02, 0.08), intensity=(0.3, 0.9)),
+                a.MultiplicativeNoise(multiplier=(0.7, 1.3), per_channel=True, elementwise=True),
+            ],
+            p=0.5,
+        ),
+        a.OneOf(
+            [
+                a.HueSaturationValue(hue_shift_limit=15, sat_shift_limit=60, val_shift_limit=30),
+                a.ToGray(),
+                a.ChannelShuffle(),
+            ],
+            p=0.3,
+        ),
+        a.CoarseDropout(
+            num_holes_range=(4, 24), hole_height_range=(2, 12), hole_width_range=(2, 12), fill="random_uniform", p=0.25
+        ),
+    ]
+
+
+class Augmenter:
+    """Alters training frames: `mix.light` of them lightly, `mix.heavy` of them heavily, the rest not at all."""
+
+    def __init__(self, mix: Mix) -> None:
+        """Build both pipelines once.
+
+        Raises:
+            InputError: albumentations is not installed.
+        """
+        a = _albumentations()
+        self._mix = mix
+        self._light = a.Compose(light())
+        self._heavy = a.Compose(heavy())
+
+    def __call__(self, frame: npt.NDArray[np.uint8], seed: int) -> npt.NDArray[np.uint8]:
+        """The frame, uint8 RGB (H, W, 3), altered as `seed` alone decides; the one given is left as it is."""
+        share = float(np.random.default_rng(seed).random())
+        if share >= self._mix.light + self._mix.heavy:
+            return frame
+        pipeline = self._light if share < self._mix.light else self._heavy
+        pipeline.set_random_seed(seed % 2**32)
+        altered: npt.NDArray[np.uint8] = pipeline(image=frame)["image"]
+        return altered
+
+
+def _albumentations() -> Any:
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # or its import asks the network for news
+    try:
+        import albumentations
+    except ImportError:
+        raise InputError("Training with `train.mix` needs albumentations: pip install albumentations.") from None
+    return albumentations

@@ -1,0 +1,212 @@
+"""Training of the embedded models, on the CPU in minutes."""
+
+import copy
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+
+from tasks.errors import InputError
+from tasks.layout import Layout
+from tasks.models import resolve_device, small
+from tasks.models.augment import RESEMBLED, Augmenter
+from tasks.models.losses import losses
+from tasks.models.network import SmallNetwork
+from tasks.models.samples import Batch, Samples, assemble, read_classes, read_samples
+from tasks.models.validation import measure
+from tasks.params import Model, Params, Train
+
+logger = logging.getLogger(__name__)
+
+VARIANTS: Final = {"crossing-v1": False, "crossing-v2": True}
+"""Embedded models by name: whether training frames are altered by `train.mix`."""
+
+THREADS: Final = 2
+"""Threads of torch: weights repeat to the last digit for the same number alone, so it does not follow the machine."""
+
+WEIGHT_DECAY: Final = 1e-2
+"""AdamW's own default."""
+
+LARGEST_GRADIENT: Final = 10.0
+"""Norm that gradients are cut to; reached in the first steps alone."""
+
+AVERAGED_STEPS: Final = 150
+"""Steps over which weights are averaged (exponentially); the average is what is validated and kept."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training leaves: the averaged network after the best and the last epoch, and a row of figures an epoch."""
+
+    best: SmallNetwork
+    last: SmallNetwork
+    best_epoch: int
+    curves: pd.DataFrame
+
+
+def train(name: str, params: Params, layout: Layout) -> None:
+    """Train one embedded model on the splits `train` and `validation` of the data set.
+
+    Writes the best checkpoint to where params want the model's weights, and beside it a folder of the same name with
+    last.safetensors, curves.csv and config.yaml; all of them, or none.
+
+    Raises:
+        InputError: the name is not an embedded model of params, or the data set lacks what training needs.
+    """
+    if name not in VARIANTS:
+        raise InputError(f"There is no training for '{name}'; embedded models: {', '.join(VARIANTS)}.")
+    if name not in params.models or params.models[name].adapter != "small":
+        raise InputError(f"params.models has no '{name}' with adapter 'small': add it before training.")
+    classes = read_classes(layout.tables)
+    if not any(classes.values()):
+        raise InputError(f"{layout.tables}/classes.parquet names no class: there is nothing to learn.")
+    dataset_dir = params.resolve(params.dataset.path)
+    training, validation = (
+        read_samples(split, dataset_dir=dataset_dir, tables_dir=layout.tables, classes=classes)
+        for split in ("train", "validation")
+    )
+    augmenter = Augmenter(params.train.mix) if VARIANTS[name] else None
+    device = resolve_device(params.run.device)
+    trained = fit(training, validation, classes, params.train, augmenter=augmenter, device=device)
+    config = {
+        "model": name,
+        "augmented": VARIANTS[name],
+        "resembles": list(RESEMBLED) if VARIANTS[name] else [],
+        **params.train.model_dump(mode="json", exclude=None if VARIANTS[name] else {"mix"}),
+        "frames": len(training),
+        "parameters": sum(tensor.numel() for tensor in trained.best.parameters()),
+        "classes": classes,
+        "best_epoch": trained.best_epoch,
+    }
+    _write(trained, classes, config, params.resolve(params.models[name].weights))
+
+
+def fit(
+    training: Samples,
+    validation: Samples,
+    classes: dict[str, dict[int, str]],
+    settings: Train,
+    *,
+    augmenter: Augmenter | None,
+    device: str = "cpu",
+) -> Trained:
+    """Train a network; the same arguments give the same weights on the same kind of machine.
+
+    AdamW under a one-cycle schedule (Smith and Topin 2018); batches are prepared in a second thread. The best epoch is
+    that with the highest mean of the validation figures.
+    """
+    with _reproducible(settings.seed), ThreadPoolExecutor(max_workers=1) as background:
+        network = small.build(classes).to(device).to(memory_format=torch.channels_last)
+        average = copy.deepcopy(network)
+        steps = -(-len(training) // settings.batch_size) * settings.epochs
+        optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=WEIGHT_DECAY)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, settings.learning_rate, total_steps=max(steps, 2), pct_start=0.15
+        )
+        batches = _batches(training, settings, augmenter, len(classes["object"]), background)
+        rows: list[dict[str, Any]] = []
+        best, best_epoch, highest = average, 0, -1.0
+        done = 0
+        for epoch in range(1, settings.epochs + 1):
+            totals: dict[str, float] = {}
+            network.train()
+            for _ in range(steps // settings.epochs):
+                batch = next(batches)
+                parts = losses(network(batch.pixels.to(device)), **batch.targets(device))
+                optimiser.zero_grad(set_to_none=True)
+                torch.stack(list(parts.values())).sum().backward()  # type: ignore[no-untyped-call]
+                torch.nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
+                optimiser.step()
+                schedule.step()
+                done += 1
+                _blend(average, network, min(1 - 1 / AVERAGED_STEPS, done / (done + 10)))
+                for part, value in parts.items():
+                    totals[part] = totals.get(part, 0.0) + float(value.detach())
+            mean = {f"{part}_loss": total / (steps // settings.epochs) for part, total in totals.items()}
+            model = Model(adapter="small", weights=Path("unsaved"))
+            judged = small.SmallModel(copy.deepcopy(average), classes, model, device)
+            figures = {f"val_{key}": value for key, value in measure(judged, validation, classes).items()}
+            rows.append({"epoch": epoch, "train_loss": sum(mean.values()), **mean, **figures})
+            logger.info("epoch %d: %s", epoch, ", ".join(f"{key} {value:.3f}" for key, value in rows[-1].items()))
+            if float(np.mean(list(figures.values()))) > highest:
+                highest = float(np.mean(list(figures.values())))
+                best, best_epoch = copy.deepcopy(average), epoch
+        return Trained(best=best, last=average, best_epoch=best_epoch, curves=pd.DataFrame(rows))
+
+
+def _batches(
+    samples: Samples, settings: Train, augmenter: Augmenter | None, n_classes: int, background: ThreadPoolExecutor
+) -> Iterator[Batch]:
+    """All batches of all epochs, each prepared while the one before is learnt from."""
+    orders = [
+        np.random.default_rng([settings.seed, epoch]).permutation(len(samples)) for epoch in range(settings.epochs)
+    ]
+    plan = [
+        (epoch, order[start : start + settings.batch_size])
+        for epoch, order in enumerate(orders)
+        for start in range(0, len(samples), settings.batch_size)
+    ]
+
+    def prepare(epoch: int, indices: Any) -> Batch:
+        seeds = [int(np.random.SeedSequence([settings.seed, epoch, int(i)]).generate_state(1)[0]) for i in indices]
+        return assemble(samples, indices.tolist(), seeds, augmenter=augmenter, n_classes=n_classes)
+
+    ahead = background.submit(prepare, *plan[0])
+    for following in [*plan[1:], None]:
+        batch = ahead.result()
+        if following is not None:
+            ahead = background.submit(prepare, *following)
+        yield batch
+
+
+@torch.no_grad()
+def _blend(average: SmallNetwork, network: SmallNetwork, keep: float) -> None:
+    """Move the average towards the network, `keep * average + (1 - keep) * network`, batch statistics included."""
+    for ours, theirs in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if ours.is_floating_point():
+            ours.lerp_(theirs, 1 - keep)
+        else:
+            ours.copy_(theirs)
+
+
+@contextmanager
+def _reproducible(seed: int) -> Iterator[None]:
+    """Seed torch and fix its threads within; put both back after."""
+    before = torch.get_num_threads()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        torch.set_num_threads(THREADS)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+def _write(trained: Trained, classes: dict[str, dict[int, str]], config: dict[str, Any], weights: Path) -> None:
+    """The weights, and the folder beside them: both staged under temporary names and then renamed."""
+    folder = weights.with_suffix("")
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    staged = weights.parent / f".{folder.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+    try:
+        staged.mkdir()
+        small.save(trained.last, classes, staged / "last.safetensors")
+        small.save(trained.best, classes, staged / "best")
+        trained.curves.round(6).to_csv(staged / "curves.csv", index=False, lineterminator="\n")
+        (staged / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        (staged / "best").replace(weights)
+        if folder.exists():
+            shutil.rmtree(folder)
+        staged.replace(folder)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)

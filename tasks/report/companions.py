@@ -1,0 +1,96 @@
+"""The small files beside the page: CSV, JSON, JUnit. Rounded, sorted, undated: the same scores, the same bytes."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+from xml.etree import ElementTree
+
+import pandas as pd
+
+from tasks.report import numbers, verdict, wording
+
+
+def field(value: Any) -> str:
+    """One value as the CSV files and the page's tables write it: 4 decimals, nothing for what could not be computed."""
+    if value is None or pd.isna(value):
+        return ""
+    if isinstance(value, float):
+        text = f"{value:.{numbers.PLACES}f}"
+        return text.removeprefix("-") if float(text) == 0 else text
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """A table as CSV with a header; lines end in a newline alone."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(table.columns)
+    for row in table.itertuples(index=False):
+        writer.writerow([field(value) for value in row])
+    return stream.getvalue()
+
+
+def slices_csv(table: pd.DataFrame) -> str:
+    """The slice table (`numbers.slices`) as CSV, as the page's own export writes it."""
+    return to_csv(table)
+
+
+def curves_csv(scores: pd.DataFrame, task: str) -> str:
+    """One task's degradation curves as CSV; strengths keep all their digits."""
+    table = numbers.curves(scores, task)
+    table["strength"] = [None if pd.isna(s) else f"{s:.10g}" for s in table["strength"].astype(float)]
+    return to_csv(table)
+
+
+def metrics_json(overview: pd.DataFrame, gates: pd.DataFrame) -> str:
+    """Clean, mPC and rPC of each model and task, and the gates by status; NaN as null."""
+    found: dict[str, Any] = {}
+    for row in overview.to_dict("records"):
+        own = found.setdefault(row["model"], {}).setdefault(row["task"], {})
+        for key in ("clean", "mpc", "rpc"):
+            own[key] = None if pd.isna(row[key]) else round(float(row[key]), numbers.PLACES)
+    found["gates"] = verdict.tally(gates)
+    return json.dumps(found, indent=2, sort_keys=True) + "\n"
+
+
+def junit_xml(gates: pd.DataFrame) -> str:
+    """A test case for each gate: a failure when it fails, skipped when it is neither a pass nor a failure."""
+    counts = verdict.tally(gates)
+    skipped = len(gates) - counts["pass"] - counts["fail"]
+    head = {"name": "gates", "tests": str(len(gates)), "failures": str(counts["fail"]), "skipped": str(skipped)}
+    suites = ElementTree.Element("testsuites", {key: value for key, value in head.items() if key != "name"})
+    suite = ElementTree.SubElement(suites, "testsuite", {**head, "errors": "0"})
+    for row in gates.to_dict("records"):
+        name = f"{row['rule']} [{_where(row)}]"
+        case = ElementTree.SubElement(suite, "testcase", {"classname": f"gates.{row['model']}", "name": _legal(name)})
+        text = _legal(str(row["reason"]))
+        if row["status"] == "fail":
+            ElementTree.SubElement(
+                case, "failure", {"message": text}
+            ).text = f"observed {wording.number(row['observed'], 4)}, threshold {wording.number(row['threshold'], 4)}"
+        elif row["status"] != "pass":
+            ElementTree.SubElement(case, "skipped", {"message": f"{row['status']}: {text}"})
+    ElementTree.indent(suites)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(suites, encoding="unicode") + "\n"
+
+
+def _where(row: dict[Any, Any]) -> str:
+    return f"{row['task']}: {verdict.where(pd.Series(row))}"
+
+
+def _legal(text: str) -> str:
+    """`text` without the control characters that XML 1.0 cannot hold."""
+    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "�", text)
+
+
+def names(tasks: Iterable[str]) -> list[str]:
+    """The companions that a run with these tasks writes, relative to reports/."""
+    return [
+        *("metrics.json", "slices.csv", "summary.md", "junit.xml", "run.json"),
+        *(f"curves/{task}.csv" for task in tasks),
+    ]

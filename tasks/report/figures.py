@@ -1,0 +1,204 @@
+"""The page's charts: plotly figures built in Python, handed to the page as JSON; the template is stored once.
+
+Names of models, classes, slices and corruptions are data: plotly reads tags in text, so every name is escaped here.
+"""
+
+import html
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from tasks import tables
+from tasks.report import numbers, wording
+
+HUES: Final = ("#0077BB", "#CC3311", "#009988", "#EE3377")
+"""Each at least 3:1 on white and on the dark page."""
+DASHES: Final = ("solid", "dash", "dot", "dashdot")
+MARKERS: Final = ("circle", "diamond", "square", "triangle-up")
+
+Figure = dict[str, Any]
+
+
+def style(place: int) -> dict[str, str]:
+    """Hue, dash and marker of the model at `place`; with more than four models, combinations repeat one at a time."""
+    return {
+        "hue": HUES[place % 4],
+        "dash": DASHES[(place + place // 4) % 4],
+        "marker": MARKERS[(place + place // 4) % 4],
+    }
+
+
+def templates() -> dict[str, Figure]:
+    """The light and the dark template, stored once in the page and given to every chart as it is drawn."""
+    return {
+        "light": _template(ink="#1b2330", soft="#5a6675", grid="#dde3ea"),
+        "dark": _template(ink="#e8edf3", soft="#a3b0bf", grid="#323d4b"),
+    }
+
+
+def _template(*, ink: str, soft: str, grid: str) -> Figure:
+    axis = {
+        "gridcolor": grid,
+        "linecolor": grid,
+        "zerolinecolor": grid,
+        "tickcolor": grid,
+        "tickfont": {"color": soft},
+        "title": {"font": {"color": soft}, "standoff": 8},
+        "automargin": True,
+    }
+    layout = {
+        "font": {"family": "system-ui, sans-serif", "size": 12, "color": ink},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "xaxis": axis,
+        "yaxis": axis,
+        "hoverlabel": {"font": {"family": "system-ui, sans-serif", "size": 12}},
+        "colorway": list(HUES),
+    }
+    return {"layout": layout}
+
+
+def curve(
+    rows: pd.DataFrame,
+    name: str,
+    models: Sequence[str],
+    *,
+    metric: str,
+    top: float,
+    floors: Iterable[tuple[str, float]] = (),
+) -> Figure:
+    """The degradation curves of one corruption, all models overlaid, each from its clean value (severity 0).
+
+    Args:
+        rows: A table made by `numbers.cells`.
+        name: The corruption.
+        models: In the order of their styles.
+        metric: The headline metric's id.
+        top: The upper end of y, the same for all corruptions of a task.
+        floors: (label, value) of gates to draw across.
+
+    Both x axes travel in `layout.meta`: the page switches between severity and physical strength.
+    """
+    figure = go.Figure()
+    own = rows[rows["corruption"] == name].sort_values("severity")
+    units = [unit for unit in own["strength_unit"] if isinstance(unit, str)]
+    strengths: list[list[float | None]] = []
+    for place, model in enumerate(models):
+        look = style(place)
+        clean = numbers.clean_value(rows, model)
+        mine = own[own["model"] == model]
+        if mine.empty:
+            continue
+        levels = [wording.strength(r["strength"], r["strength_unit"]) for r in mine.to_dict("records")]
+        strengths.append([None, *(None if pd.isna(s) else float(f"{s:.6g}") for s in mine["strength"].astype(float))])
+        figure.add_trace(
+            go.Scatter(
+                name=escaped(model),
+                x=[0, *(int(s) for s in mine["severity"])],
+                y=[rounded(clean), *rounded_all(mine["value"])],
+                customdata=[
+                    "clean",
+                    *(f"severity {s}, {escaped(t)}" for s, t in zip(mine["severity"], levels, strict=True)),
+                ],
+                hovertemplate="%{customdata}<br>" + escaped(wording.metric(metric)) + " %{y:.3f}",
+                mode="lines+markers",
+                line={"color": look["hue"], "dash": look["dash"], "width": 2},
+                marker={"symbol": look["marker"], "size": 7},
+                connectgaps=False,
+            )
+        )
+        if not math.isnan(clean):
+            figure.add_shape(
+                type="line",
+                xref="paper",
+                x0=0,
+                x1=1,
+                y0=clean,
+                y1=clean,
+                line={"color": look["hue"], "width": 1, "dash": "dot"},
+                opacity=0.6,
+            )
+    for label, floor in floors:
+        figure.add_shape(
+            type="line",
+            xref="paper",
+            x0=0,
+            x1=1,
+            y0=floor,
+            y1=floor,
+            line={"color": "#CC3311", "width": 1.5, "dash": "longdash"},
+        )
+        figure.add_annotation(
+            xref="paper",
+            x=1,
+            xanchor="right",
+            y=floor,
+            yanchor="bottom",
+            text=escaped(label),
+            showarrow=False,
+            font={"size": 11, "color": "#CC3311"},
+        )
+    known = [s for line in strengths for s in line if s is not None]
+    first = [s for s in strengths[0] if s is not None] if strengths else []
+    figure.update_layout(
+        template=None,
+        showlegend=False,
+        height=230,
+        margin={"l": 44, "r": 10, "t": 8, "b": 40},
+        hovermode="x unified",
+        xaxis={"title": {"text": "severity"}, "tickmode": "linear", "dtick": 1, "zeroline": False},
+        yaxis={"range": [0, top], "title": {"text": escaped(wording.metric(metric))}, "zeroline": False},
+        meta={
+            "strength": strengths if known else None,
+            "unit": escaped(wording.axis_unit(units[0] if units else None)),
+            # Milder stands left, whichever way the parameter runs (JPEG quality falls as the picture gets worse).
+            "falling": len(first) > 1 and first[0] > first[-1],
+        },
+    )
+    return plain(figure)
+
+
+def mean_curve(rows: pd.DataFrame, models: Sequence[str], *, metric: str, top: float) -> Figure:
+    """The mean over all corruptions at each severity, all models overlaid."""
+    parts = []
+    for model in models:
+        points = numbers.mean_curve(rows, model)
+        parts += [
+            {
+                "model": model,
+                "corruption": tables.ALL,
+                "severity": s,
+                "strength": None,
+                "strength_unit": None,
+                "value": v,
+            }
+            for s, v in points
+        ]
+    clean = rows[rows["severity"] == 0][["model", "corruption", "severity", "strength", "strength_unit", "value"]]
+    mean = pd.DataFrame(parts, columns=clean.columns)
+    return curve(pd.concat([clean, mean]) if len(mean) else clean, tables.ALL, models, metric=metric, top=top)
+
+
+def plain(figure: go.Figure) -> Figure:
+    """The figure as plain lists and numbers, without the template."""
+    made = figure.to_plotly_json()
+    made["layout"].pop("template", None)
+    return {"data": made["data"], "layout": made["layout"]}
+
+
+def escaped(name: str) -> str:
+    """A name as plotly shows it: as text, whatever tags it holds."""
+    return html.escape(name, quote=False)
+
+
+def rounded(value: float) -> float | None:
+    """A figure as the charts carry it; None where there is none."""
+    return None if value is None or pd.isna(value) else round(float(value), numbers.PLACES)
+
+
+def rounded_all(values: Iterable[float]) -> list[float | None]:
+    """Each figure as `rounded` gives it."""
+    return [rounded(value) for value in values]

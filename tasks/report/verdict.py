@@ -1,0 +1,80 @@
+"""The verdict that the gates give, as a word with an icon, over all models and for each."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+
+from tasks.report import wording
+
+ORDER: Final = ("fail", "uncertain", "insufficient", "not_run", "pass")
+"""How gate rows are sorted: what stops a release first."""
+
+STATUS_WORDS: Final = {
+    "fail": ("✕", "fails"),
+    "uncertain": ("?", "uncertain"),
+    "insufficient": ("?", "too few data"),
+    "not_run": ("–", "not run"),
+    "pass": ("✓", "passes"),
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`key` is ship, hold, open or none; `icon` and `text` say it without colour, `detail` says why."""
+
+    key: str
+    icon: str
+    text: str
+    detail: str
+
+
+def verdict(gates: pd.DataFrame) -> Verdict:
+    """What the gate rows add up to; without gates there is no verdict, and a gate that did not run is no pass."""
+    counts = tally(gates)
+    total = len(gates)
+    if not total:
+        return Verdict("none", "○", "No gates set", "params.yaml sets no gates: nothing was judged.")
+    if counts["fail"]:
+        return Verdict("hold", "✕", "Do not ship", f"{counts['fail']} of {total} gates fail.")
+    if counts["pass"] == total:
+        return Verdict("ship", "✓", "Ship", f"All {total} gates pass." if total > 1 else "The gate passes.")
+    rest = [f"{counts[s]} {STATUS_WORDS[s][1]}" for s in ("uncertain", "insufficient", "not_run") if counts[s]]
+    return Verdict("open", "?", "Not decided", f"No gate fails, but of {total} not all pass: {', '.join(rest)}.")
+
+
+def by_model(gates: pd.DataFrame) -> dict[str, Verdict]:
+    """The verdict of each model that has gates."""
+    return {str(model): verdict(rows) for model, rows in gates.groupby("model", sort=False)}
+
+
+def tally(gates: pd.DataFrame) -> dict[str, int]:
+    """Gates by status, zeros included."""
+    return {status: int((gates["status"] == status).sum()) for status in ORDER}
+
+
+def ordered(gates: pd.DataFrame) -> pd.DataFrame:
+    """Gate rows, failures first, otherwise as evaluated."""
+    place = {status: i for i, status in enumerate(ORDER)}
+    return gates.sort_values("status", key=lambda column: column.map(place), kind="stable").reset_index(drop=True)
+
+
+def where(gate: "pd.Series[str]") -> str:
+    """What a gate looked at, as words: corruption or family, severity, slice, class."""
+    parts = []
+    corruption, family = gate["corruption"], gate["family"]
+    if corruption == "clean":
+        parts.append("clean data")
+    elif isinstance(corruption, str) and corruption != "all":
+        parts.append(wording.corruption(corruption))
+    elif isinstance(family, str) and family not in ("all", "clean"):
+        parts.append(f"family {family.replace('_', ' ')}")
+    else:
+        parts.append("all corruptions")
+    if corruption != "clean":
+        parts.append("all severities" if pd.isna(gate["severity"]) else f"severity {int(gate['severity'])}")
+    if gate["slice"] != "all":
+        parts.append(wording.slice_name(gate["slice"]))
+    if gate["class"] != "all":
+        parts.append(f"class {gate['class']}")
+    return ", ".join(parts)

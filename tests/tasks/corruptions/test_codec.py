@@ -1,0 +1,118 @@
+"""h264: as many frames as went in, worse with CRF, true in colour, the same each time."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tasks.corruptions import codec, corrupt, corrupt_stream
+from tasks.errors import InputError
+
+Frames = NDArray[np.uint8]
+
+
+def psnr_db(truth: Frames, seen: Frames) -> float:
+    return float(10 * np.log10(255**2 / np.mean((truth.astype(float) - seen) ** 2)))
+
+
+def gradient(height: int, width: int) -> Frames:
+    """Smooth in all three colours, so that half as many chroma values lose little."""
+    rows, columns = np.mgrid[:height, :width]
+    planes = [columns / width, rows / height, 1 - (rows + columns) / (height + width)]
+    return (np.stack(planes, axis=-1) * 255).astype(np.uint8)
+
+
+def test_quality_falls_with_crf(clip: Frames) -> None:
+    quality = [psnr_db(clip, corrupt(clip, name="h264", level=crf)) for crf in (0, 10, 23, 30, 37, 44, 51)]
+    assert quality == sorted(quality, reverse=True)
+    assert quality[0] - quality[-1] > 10
+
+
+def test_severities_are_the_table(clip: Frames) -> None:
+    for severity, crf in enumerate((23, 30, 37, 44, 51), start=1):
+        np.testing.assert_array_equal(
+            corrupt(clip, name="h264", severity=severity), corrupt(clip, name="h264", level=crf)
+        )
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 8, 70])
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (33, 45), (48, 35)])
+def test_as_many_frames_as_went_in(frames: int, height: int, width: int) -> None:
+    still = gradient(height, width)
+    moving = np.stack([np.roll(still, 3 * t, axis=1) for t in range(frames)])
+    out = corrupt(moving, name="h264", level=15)
+    assert out.shape == moving.shape
+    # In order: each frame is nearer to its own than to any other.
+    for at, frame in enumerate(out[:: max(1, frames // 8)]):
+        at *= max(1, frames // 8)
+        errors = [np.abs(frame.astype(int) - other).mean() for other in moving[:11]]
+        if at < 11:
+            assert int(np.argmin(errors)) == at
+
+
+def test_lossless_rate_keeps_colour() -> None:
+    truth = gradient(48, 64)
+    out = corrupt(truth[None], name="h264", level=0)[0].astype(float) - truth
+    # 8-bit YUV of limited range and halved chroma: at most a few levels, and no shift of any channel. A wrong matrix
+    # or range shifts them by 5 and more; chroma that comes back half a pixel aside by 1.5, on this gradient.
+    assert np.abs(out).max() <= 4
+    assert np.abs(out.mean(axis=(0, 1))).max() < 0.3
+
+
+@pytest.mark.parametrize("rgb", [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 100, 50)])
+def test_colour_is_bt709_limited(rgb: tuple[int, int, int]) -> None:
+    import av
+    import av.video.reformatter
+
+    colour = codec._Colour(av)
+    flat = np.full((32, 32, 3), rgb, np.uint8)
+    planes = [int(np.asarray(plane)[0]) for plane in colour.to_yuv(flat).planes]
+    # ITU-R BT.709-6, sections 3 and 4.
+    red, green, blue = np.array(rgb) / 255
+    luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    expected = (16 + 219 * luma, 128 + 224 * (blue - luma) / 1.8556, 128 + 224 * (red - luma) / 1.5748)
+    np.testing.assert_allclose(planes, expected, atol=1)
+    np.testing.assert_allclose(colour.to_rgb(colour.to_yuv(flat), flat.shape)[8, 8], rgb, atol=2)
+
+
+def test_each_clip_is_coded_by_itself(clip: Frames) -> None:
+    mixed = np.empty((16, *clip.shape[1:]), np.uint8)
+    mixed[0::2], mixed[1::2] = clip, clip[::-1]
+    out = corrupt(mixed, name="h264", severity=3, clips=["a", "b"] * 8)
+    np.testing.assert_array_equal(out[0::2], corrupt(clip, name="h264", severity=3))
+    np.testing.assert_array_equal(out[1::2], corrupt(clip[::-1], name="h264", severity=3))
+
+
+def test_a_still_is_an_intra_frame_and_a_clip_is_not(clip: Frames) -> None:
+    stills = corrupt(clip, name="h264", severity=3, clips=[str(at) for at in range(8)])
+    np.testing.assert_array_equal(stills[2], corrupt(clip[2:3], name="h264", severity=3)[0])
+    assert (corrupt(clip, name="h264", severity=3)[2] != stills[2]).any()
+
+
+def test_same_bits_each_time(clip: Frames) -> None:
+    first = corrupt(clip, name="h264", severity=2, seed=1, clips="a")
+    np.testing.assert_array_equal(corrupt(clip, name="h264", severity=2, seed=2, clips="b", first_frame=9), first)
+
+
+def test_stream_holds_a_bounded_number_of_frames() -> None:
+    still = gradient(32, 40)
+    taken = 0
+
+    def source() -> Iterator[Frames]:
+        nonlocal taken
+        for at in range(400):
+            taken += 1
+            yield np.roll(still, at, axis=1)
+
+    held = []
+    for given, _ in enumerate(corrupt_stream(source(), name="h264", severity=2), start=1):
+        held.append(taken - given)
+    assert len(held) == 400
+    assert max(held) <= 64
+
+
+def test_frames_of_two_sizes_are_refused() -> None:
+    frames = [np.zeros((32, 32, 3), np.uint8), np.zeros((32, 34, 3), np.uint8)]
+    with pytest.raises(InputError, match="one size"):
+        list(corrupt_stream(frames, name="h264", severity=1))

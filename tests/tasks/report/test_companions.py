@@ -1,0 +1,92 @@
+"""The files beside the page against the scores."""
+
+import csv
+import io
+import json
+from xml.etree import ElementTree
+
+import pytest
+
+from tasks.report import companions, numbers, summary, verdict
+from tests import report_factory
+
+
+@pytest.fixture(scope="module")
+def run():
+    return report_factory.params()
+
+
+@pytest.fixture(scope="module")
+def scores(run):
+    return report_factory.scores(run)
+
+
+def test_slices_csv_round_trips(run, scores):
+    table = numbers.slices(run, scores)
+    lines = list(csv.DictReader(io.StringIO(companions.to_csv(table))))
+    assert len(lines) == len(table)
+    for line, row in zip(lines, table.to_dict("records"), strict=True):
+        assert line["slice"] == row["slice"]
+        assert float(line["mpc"]) == pytest.approx(row["mpc"], abs=5.1e-5)
+        assert line["small"] == ("yes" if row["small"] else "no")
+        assert (line["mpc_difference"] == "") == (row["model"] == "crossing-v1")
+
+
+def test_no_negative_zero():
+    assert companions.field(-0.00001) == "0.0000"
+    assert companions.field(float("nan")) == ""
+
+
+def test_metrics_json(run, scores):
+    overview = numbers.overview(run, scores)
+    found = json.loads(companions.metrics_json(overview, report_factory.gates(run)))
+    row = overview[(overview["task"] == "detection") & (overview["model"] == "crossing-v2")].iloc[0]
+    assert found["crossing-v2"]["detection"] == {key: round(row[key], 4) for key in ("clean", "mpc", "rpc")}
+    assert found["gates"]["fail"] == 1
+    assert found["gates"]["pass"] == 1
+
+
+def test_junit_has_a_case_for_each_gate(run):
+    gates = report_factory.gates(run, statuses=["pass", "fail", "not_run", "uncertain"], slice_="a=\x00<&>")
+    root = ElementTree.fromstring(companions.junit_xml(gates))
+    assert root.attrib == {"tests": "4", "failures": "1", "skipped": "2"}
+    cases = root.findall(".//testcase")
+    assert [len(case.findall("failure")) for case in cases] == [0, 1, 0, 0]
+    assert [len(case.findall("skipped")) for case in cases] == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "key"),
+    [
+        ([], "none"),
+        (["pass"], "ship"),
+        (["pass", "pass"], "ship"),
+        (["pass", "fail"], "hold"),
+        (["fail", "not_run"], "hold"),
+        (["pass", "not_run"], "open"),
+        (["uncertain"], "open"),
+        (["insufficient", "pass"], "open"),
+    ],
+)
+def test_only_gates_that_all_pass_ship(run, statuses, key):
+    assert verdict.verdict(report_factory.gates(run, statuses=statuses)).key == key
+
+
+def test_summary_names_failures_and_the_worst_slices(run, scores):
+    table = numbers.slices(run, scores)
+    text = summary.summary(run, numbers.overview(run, scores), table, report_factory.gates(run))
+    assert text.startswith("# ✕ Do not ship")
+    assert "Synthetic corruption only" in text
+    sized = table[(table["slice"] != "all") & (table["n_units"] >= 10)].sort_values("rpc")
+    attribute, value = sized.iloc[0]["slice"].split("=")
+    assert f"{attribute.replace('_', ' ')} = {value}" in text.replace("\\", "")
+
+
+def test_summary_stays_short_and_text(run):
+    slices = [f"camera={report_factory.HOSTILE}{i}|" for i in range(30)]
+    scores = report_factory.scores(run, tasks=["detection"], slices=slices)
+    gates = report_factory.gates(run, statuses=["fail"] * 2000, slice_=slices[0])
+    text = summary.summary(run, numbers.overview(run, scores), numbers.slices(run, scores), gates)
+    assert len(text) < summary.LIMIT
+    assert "cut here" in text
+    assert "<img" not in text.replace("\\<img", "")

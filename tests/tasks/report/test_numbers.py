@@ -1,0 +1,115 @@
+"""The page's numbers against the scores, taken from them by plain loops."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from tasks.report import numbers
+from tests import report_factory
+
+
+@pytest.fixture(scope="module")
+def run():
+    return report_factory.params()
+
+
+@pytest.fixture(scope="module")
+def scores(run):
+    return report_factory.scores(run)
+
+
+def look_up(scores: pd.DataFrame, **keys) -> list[float]:
+    """Values of the rows that agree with `keys`, by a loop over records; None asks for null."""
+    found = []
+    for row in scores.to_dict("records"):
+        if all(pd.isna(row[k]) if v is None else row[k] == v for k, v in keys.items()):
+            found.append(row["value"])
+    return found
+
+
+def test_overview_states_the_scores(run, scores):
+    table = numbers.overview(run, scores)
+    assert len(table) == 8
+    for row in table.to_dict("records"):
+        keys = {"task": row["task"], "model": row["model"], "baseline": None, "slice": "all", "class": "all"}
+        clean = look_up(scores, **keys, severity=0, metric=row["metric"])
+        assert clean == [row["clean"]]
+        for metric in ("mpc", "rpc"):
+            assert look_up(scores, **keys, metric=metric, corruption="all", family="all") == [row[metric]]
+
+
+def test_retained_is_the_cell_over_the_models_own_clean_value(scores):
+    table = numbers.cells(scores, "detection")
+    assert len(table) == 2 * (1 + 8 * 5)
+    for row in table.to_dict("records"):
+        keys = {"task": "detection", "model": row["model"], "baseline": None, "slice": "all", "class": "all"}
+        (clean,) = look_up(scores, **keys, severity=0, metric="map")
+        (value,) = look_up(
+            scores, **keys, severity=row["severity"], corruption=row["corruption"], metric="map"
+        )
+        assert row["retained"] == pytest.approx(value / clean, abs=1e-12)
+
+
+def test_retained_of_a_clean_zero_is_no_number(scores):
+    changed = scores.copy()
+    changed.loc[(changed["task"] == "detection") & (changed["severity"] == 0), "value"] = 0.0
+    assert numbers.cells(changed, "detection")["retained"].isna().all()
+
+
+def test_slice_table_has_each_line_once_with_its_figures(run, scores):
+    table = numbers.slices(run, scores)
+    assert len(table) == 4 * 2 * (1 + len(report_factory.SLICES) + len(report_factory.CLASSES))
+    assert not table.duplicated(["task", "model", "slice", "class"]).any()
+    for row in table.sample(20, random_state=0).to_dict("records"):
+        keys = {"task": row["task"], "slice": row["slice"], "class": row["class"]}
+        own = {**keys, "model": row["model"], "baseline": None, "corruption": "all", "family": "all"}
+        assert look_up(scores, **own, metric="mpc") == [row["mpc"]]
+        base = look_up(scores, **{**own, "model": "crossing-v1"}, metric="mpc")[0]
+        if row["model"] == "crossing-v2":
+            assert row["mpc_difference"] == pytest.approx(row["mpc"] - base, abs=1e-12)
+        else:
+            assert math.isnan(row["mpc_difference"])
+    small = {row["slice"] for row in table[table["small"]].to_dict("records")}
+    assert small == {s for s in report_factory.SLICES if 6 + int(40 * report_factory.unit(s, "n")) < 10}
+    assert small
+
+
+def test_a_failed_cell_makes_its_summaries_incomplete_and_nothing_else(run):
+    scores = report_factory.scores(run, tasks=["detection"], failed=("crossing-v2", "fog", 3))
+    overview = numbers.overview(run, scores).set_index("model")
+    assert math.isnan(overview.loc["crossing-v2", "mpc"])
+    assert overview.loc["crossing-v1", "mpc"] > 0
+    rows = numbers.cells(scores, "detection")
+    points = dict(numbers.mean_curve(rows, "crossing-v2"))
+    assert math.isnan(points[3])
+    assert points[2] > 0
+    table = numbers.slices(run, scores)
+    assert set(table[table["model"] == "crossing-v2"]["status"]) == {"incomplete"}
+
+
+def test_regressions_come_first(run, scores):
+    changed = scores.copy()
+    rows = changed["baseline"].notna() & (changed["slice"] == "camera=north") & (changed["metric"] == "mpc")
+    changed.loc[rows, "value"] = -0.2
+    table = numbers.comparison(numbers.slices(run, changed))
+    assert set(table.head(4)["slice"]) == {"camera=north"}
+    worst = table[["clean_difference", "mpc_difference"]].min(axis=1)
+    assert worst.is_monotonic_increasing
+
+
+def test_own_levels_stay_out_of_the_common_mean():
+    run = report_factory.params(corruptions={"blur": ["defocus_blur"], "compression": [{"h264": {"crf": [23, 30]}}]})
+    scores = report_factory.scores(run, tasks=["detection"])
+    rows = numbers.cells(scores, "detection")
+    points = numbers.mean_curve(rows, "crossing-v1")
+    assert [severity for severity, _ in points] == [1, 2]
+    pair = rows[(rows["model"] == "crossing-v1") & (rows["severity"] == 2)]["value"]
+    assert points[1][1] == pytest.approx(sum(pair) / 2)
+
+
+def test_curves_are_tidy(scores):
+    table = numbers.curves(scores, "semantic")
+    assert list(table.columns) == ["model", "corruption", "severity", "strength", "value"]
+    assert not table.duplicated(["model", "corruption", "severity"]).any()
+    assert len(table) == 2 * 41

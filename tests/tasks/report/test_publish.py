@@ -1,0 +1,133 @@
+"""publish as a whole: every file, the same bytes twice, nothing from outside, names as text."""
+
+import html.parser
+import json
+import re
+
+import plotly.offline
+import pytest
+
+from tasks import report
+from tasks.errors import InputError
+from tasks.layout import Layout
+from tasks.report import page
+from tests import report_factory
+
+
+class Reader(html.parser.HTMLParser):
+    """Collects elements, ids and what elements point to."""
+
+    def __init__(self):
+        super().__init__()
+        self.elements, self.ids, self.targets = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value)
+            if name in ("src", "href", "xlink:href", "data", "action", "poster"):
+                self.targets.append((tag, value))
+
+
+def published(tmp_path, run, made, **more) -> str:
+    layout = Layout(tmp_path)
+    report_factory.write(run, layout, made, **more)
+    report.publish(run, layout)
+    return (layout.reports / report.PAGE).read_text(encoding="utf-8")
+
+
+def test_all_files_and_the_same_bytes_again(tmp_path):
+    run = report_factory.params()
+    published(tmp_path, run, report_factory.scores(run, tasks=["detection", "semantic"]))
+    reports = tmp_path / "reports"
+    names = {str(path.relative_to(reports)) for path in reports.rglob("*") if path.is_file()}
+    assert names == {
+        *("robustness.html", "metrics.json", "slices.csv", "summary.md", "junit.xml", "run.json"),
+        *("curves/detection.csv", "curves/semantic.csv"),
+    }
+    before = {name: (reports / name).read_bytes() for name in names}
+    (reports / "curves" / "tracking.csv").write_text("of an earlier run")
+    (reports / "notes.txt").write_text("mine")
+    report.publish(run, Layout(tmp_path))
+    assert {name: (reports / name).read_bytes() for name in names} == before
+    assert not (reports / "curves" / "tracking.csv").exists()
+    assert (reports / "notes.txt").read_text() == "mine"
+    assert json.loads(before["run.json"])["commit"] == report_factory.FACTS["commit"]
+    dated = re.compile(r"2026-\d\d-\d\d")
+    assert not any(dated.search(before[n].decode()) for n in names - {"run.json", "robustness.html"})
+
+
+def test_page_needs_nothing_from_outside(tmp_path):
+    run = report_factory.params()
+    text = published(tmp_path, run, report_factory.scores(run, tasks=["detection"]))
+    assert len(text) < 10_000_000
+    reader = Reader()
+    reader.feed(text)
+    assert len(reader.ids) == len(set(reader.ids))
+    beside = {"metrics.json", "slices.csv", "summary.md", "junit.xml", "run.json", "curves/detection.csv"}
+    for tag, target in reader.targets:
+        assert target.startswith(("#", "data:")) or (tag == "a" and target in beside), (tag, target[:80])
+    assert "default-src 'none'" in text
+    assert "link" not in reader.elements or all(t == "data:," for tag, t in reader.targets if tag == "link")
+    assert "sendChartToCloud" in page.CONFIG["modeBarButtonsToRemove"]
+    assert page.CONFIG["displaylogo"] is False
+
+
+def test_every_link_inside_the_page_has_its_place(tmp_path):
+    run = report_factory.params()
+    text = published(tmp_path, run, report_factory.scores(run, tasks=["detection"]))
+    reader = Reader()
+    reader.feed(text)
+    missing = {target for tag, target in reader.targets if target.startswith("#") and target[1:] not in reader.ids}
+    assert not missing
+
+
+def test_hostile_names_are_text(tmp_path):
+    run = report_factory.params(gates=[])
+    hostile = report_factory.HOSTILE
+    made = report_factory.scores(run, tasks=["detection"], slices=[f"camera={hostile}"], classes=[hostile])
+    text = published(tmp_path, run, made, class_name=hostile)
+    reader = Reader()
+    reader.feed(text)
+    assert "img" not in reader.elements
+    assert text.count("</script>") == reader.elements.count("script") == 4
+    data = text.split('id="data">', 1)[1].split("</script>", 1)[0]
+    assert hostile in json.dumps(json.loads(data)["overlays"], ensure_ascii=False)
+    assert "&lt;/script&gt;&lt;img" in text
+
+
+def test_one_model_no_baseline_no_gates(tmp_path):
+    run = report_factory.params(["yolox-nano"], gates=[])
+    text = published(tmp_path, run, report_factory.scores(run, tasks=["detection"], slices=[]))
+    assert "No gates set" in text
+    assert 'id="models"' not in text
+    assert (tmp_path / "reports" / "slices.csv").read_text().splitlines()[1].startswith("detection,map,yolox-nano,all")
+
+
+def test_a_failed_cell_is_named(tmp_path):
+    run = report_factory.params(gates=[])
+    made = report_factory.scores(run, tasks=["detection"], failed=("crossing-v2", "fog", 3))
+    text = published(tmp_path, run, made)
+    assert "crossing-v2: fog, severity 3 failed" in text
+    assert json.loads((tmp_path / "reports" / "metrics.json").read_text())["crossing-v2"]["detection"]["mpc"] is None
+
+
+def test_missing_picture_is_the_users_to_mend(tmp_path):
+    run = report_factory.params(gates=[])
+    published(tmp_path, run, report_factory.scores(run, tasks=["detection"]))
+    before = (tmp_path / "reports" / report.PAGE).read_bytes()
+    (tmp_path / "gallery" / "clean-0.webp").unlink()
+    with pytest.raises(InputError, match=r"clean-0\.webp.*run the stage gallery"):
+        report.publish(run, Layout(tmp_path))
+    assert (tmp_path / "reports" / report.PAGE).read_bytes() == before
+
+
+def test_vendored_plotly_is_the_one_that_plotly_carries():
+    head = (page.ASSETS / "plotly-cartesian.min.js").read_text(encoding="utf-8")[:200]
+    assert f"v{plotly.offline.get_plotlyjs_version()}\n" in head
+
+
+def test_vendored_files_have_their_licences():
+    for name in ("LICENSE-plotly.js.txt", "LICENSE-DataTables.txt"):
+        assert "Permission is hereby granted" in (page.ASSETS / name).read_text(encoding="utf-8")

@@ -1,0 +1,103 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tasks import params
+from tasks.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+SMALLEST: dict[str, Any] = {"models": {"a": {"adapter": "small", "weights": "a.safetensors"}}}
+
+
+def test_shipped_file_is_valid_and_declares_the_eight() -> None:
+    shipped = params.load(ROOT / "params.yaml")
+    assert [choice.name for choice in shipped.choices()] == [
+        "defocus_blur", "motion_blur", "low_light", "fog", "rain", "snow", "jpeg_compression", "h264",
+    ]  # fmt: skip
+    assert shipped.severities == (1, 2, 3, 4, 5)
+    assert list(shipped.models) == ["crossing-v1", "crossing-v2"]
+    assert shipped.folder == ROOT
+
+
+def test_full_set_of_the_comment_is_valid() -> None:
+    """The commented line is one uncomment away: it must parse and name only registered corruptions."""
+    from tasks.corruptions import CORRUPTIONS
+
+    line = next(ln for ln in (ROOT / "params.yaml").read_text().splitlines() if ln.strip().startswith("# {noise:"))
+    full = params.parse(SMALLEST | {"corruptions": yaml.safe_load(line.strip().lstrip("# "))})
+    names = {choice.name for choice in full.choices()}
+    assert names <= set(CORRUPTIONS)
+    assert len(names) == 22
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"severites": [1]}, "unknown key 'severites'; did you mean 'severities'"),
+        ({"run": {"bach_size": 1}}, "unknown key 'run.bach_size'; did you mean 'batch_size'"),
+        ({"models": {"a": {"adapter": "x", "weights": "w", "score_treshold": 1}}}, "did you mean 'score_threshold'"),
+        ({"models": {"a": {"adapter": "x", "weights": "w", "input": {"siz": 1}}}}, "did you mean 'size'"),
+        ({"gates": [{"metric": "map", "mn": 1}]}, "did you mean 'min'"),
+        ({"gates": [{"metric": "map"}]}, "exactly one of min, max, max_drop"),
+        ({"gates": [{"metric": "map", "max_drop": 0.1}]}, "max_drop and against go together"),
+        ({"gates": [{"metric": "map", "max_drop": 0.1, "against": "baseline"}]}, "needs a baseline"),
+        ({"severities": [0]}, "greater than or equal to 1"),
+        ({"severities": [3, 1]}, "severities must rise"),
+        ({"baseline": "b"}, "baseline 'b' is not among the models: a"),
+        ({"corruptions": {"blur": ["fog"], "weather": ["fog"]}}, "fog stands twice"),
+        ({"corruptions": {"blur": [{"h264": {"crf": []}}]}}, "at least one level"),
+        ({"corruptions": {"blur": [{"h264": {"crf": [1], "qp": [2]}}]}}, "expected one parameter"),
+        ({"models": {}}, "at least 1 item"),
+        ({"models": {"../a": {"adapter": "x", "weights": "w"}}}, "should match pattern"),
+        ({"train": {"mix": {"light": 0.9, "heavy": 0.3}}}, "light + heavy must be at most 1, got 1.2"),
+        ({"run": {"workers": 0}}, "expected 'auto' or at least 1, got 0"),
+    ],
+)
+def test_mistakes_are_named(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message.replace("+", r"\+")) as caught:
+        params.parse(SMALLEST | change)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file_and_broken_yaml(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Expected a params file"):
+        params.load(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("models: [")
+    with pytest.raises(InputError, match="not valid YAML"):
+        params.load(tmp_path / "params.yaml")
+
+
+def test_paths_start_from_the_folder_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(SMALLEST))
+    loaded = params.load(tmp_path / "params.yaml")
+    assert loaded.resolve("weights.onnx") == tmp_path / "weights.onnx"
+    assert loaded.resolve("/elsewhere/w.onnx") == Path("/elsewhere/w.onnx")
+    assert loaded.limited(3).resolve("x") == tmp_path / "x"
+    assert loaded.limited(3).dataset.limit == 3
+
+
+def test_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        params.parse(SMALLEST).run.seed = 1  # type: ignore[misc]
+
+
+def test_own_levels_number_their_severities() -> None:
+    parsed = params.parse(
+        SMALLEST | {"corruptions": {"codec": [{"h264": {"crf": [20, 40]}}, "fog"]}, "severities": [3]}
+    )
+    h264, fog = parsed.choices()
+    assert h264.severities(parsed.severities) == (1, 2)
+    assert fog.severities(parsed.severities) == (3,)
+
+
+@pytest.mark.parametrize(("pattern", "names"), [("f*", ["fog"]), ("codec", ["h264"]), (None, ["h264", "fog"])])
+def test_only(pattern: str | None, names: list[str]) -> None:
+    parsed = params.parse(SMALLEST | {"corruptions": {"codec": [{"h264": {"crf": [20]}}], "weather": ["fog"]}})
+    assert [choice.name for choice in parsed.only(pattern).choices()] == names
+
+
+def test_only_that_matches_nothing() -> None:
+    with pytest.raises(InputError, match="matches no corruption of params: fog"):
+        params.parse(SMALLEST | {"corruptions": {"weather": ["fog"]}}).only("rain")
