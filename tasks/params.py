@@ -37,6 +37,7 @@ class Crossing(Section):
     test_clips: int = Field(36, ge=1)  # balanced over camera x time of day x traffic
     unseen_clips: int = Field(12, ge=0)  # test clips of a camera that training never saw
     test_frames: int = Field(12, ge=2)
+    footage_frames: int = Field(40, ge=2)  # of each of the three clips of new footage
 
 
 class Dataset(Section):

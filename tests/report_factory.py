@@ -159,7 +159,7 @@ def gates(run: Params, *, statuses: Sequence[str] = ("pass", "fail"), slice_: st
     ]
     rows = [
         {
-            "rule": f"gates[{i}]",
+            "rule": f"map (detection) >= 0.25, rule {i}",
             "task": "detection",
             "metric": "map",
             "model": list(run.models)[-1],

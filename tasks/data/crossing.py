@@ -52,12 +52,12 @@ def render(crossing: Crossing, dataset_dir: Path, footage_dir: Path, truth_dir: 
         ]
         if workers <= 1:
             parts = [_render_clips(*job) for job in jobs]
-            for name in footage.CLIPS:
+            for name in footage.NAMES:
                 footage.render(crossing, name, footage_dir, truth_dir)
         else:
             with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
                 waiting = [pool.submit(_render_clips, *job) for job in jobs]
-                videos = [pool.submit(footage.render, crossing, name, footage_dir, truth_dir) for name in footage.CLIPS]
+                videos = [pool.submit(footage.render, crossing, name, footage_dir, truth_dir) for name in footage.NAMES]
                 parts = [future.result() for future in waiting]
                 for video in videos:
                     video.result()

@@ -179,5 +179,4 @@ def _rle(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _xywh(rows: pd.DataFrame) -> npt.NDArray[np.float64]:
     found = rows[list(_BOX)].to_numpy(dtype=np.float64)
-    found[:, 2:] -= found[:, :2]
-    return found
+    return np.ascontiguousarray(np.hstack([found[:, :2], found[:, 2:] - found[:, :2]]))

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 
-from tasks.inference import facts, results, workers
-from tasks.inference import plan as planning
+from tasks.inference import facts, planning, results, workers
 from tasks.inference.bench import Spec
-from tasks.inference.plan import Part, Plan, Unit
+from tasks.inference.planning import Part, Plan, Unit
 from tasks.inference.results import Failed
 from tasks.inference.workers import Pool, PoolClosed, UnitFailed
 from tasks.layout import Layout
@@ -23,7 +22,7 @@ __all__ = [
 
 
 def plan(params: Params, layout: Layout) -> Plan:
-    """What `params` asks for and what of it is left to do; see `tasks.inference.plan.make`."""
+    """What `params` asks for and what of it is left to do; see `tasks.inference.planning.make`."""
     return planning.make(params, layout, devices=workers.devices(params.run.device, params.run.workers))
 
 

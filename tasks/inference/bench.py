@@ -4,8 +4,8 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,9 @@ from tasks import models
 from tasks.corruptions import CORRUPTIONS, corrupt, corrupt_stream
 from tasks.data.frames import FrameReader
 from tasks.errors import InputError
-from tasks.inference.plan import Part, Unit
+from tasks.inference.decoding import FrameCache, Stopwatch
+from tasks.inference.planning import Part, Unit
 from tasks.inference.rows import Rows, with_tracks
-from tasks.inference.shards import Shard
 from tasks.models.outputs import Output, Predictor
 from tasks.params import Params
 from tasks.store import Store
@@ -25,13 +25,9 @@ from tasks.store import Store
 BATCH_SIZE: Final = {"cpu": 8, "cuda": 32}
 """For `auto`. On a CPU a batch only has to stay in the caches; on a GPU it has to fill it."""
 
-CACHE_BYTES: Final = 256 * 2**20
-"""Decoded frames kept by a worker: several shards of a small format, or 40 frames of full HD."""
-
 _OUT_OF_MEMORY: Final = re.compile(r"out of memory|can't allocate memory|failed to allocate memory|bad_alloc", re.I)
 
 Frame = npt.NDArray[np.uint8]
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -93,7 +89,7 @@ class Bench:
         self._params = spec.params
         self._store = Store(spec.store)
         self._reader = FrameReader(spec.params.resolve(spec.params.dataset.path))
-        self._cache = _FrameCache(self._reader)
+        self._cache = FrameCache(self._reader)
         size = spec.params.run.batch_size
         self._batch_size = BATCH_SIZE[device.split(":")[0]] if size == "auto" else size
         self._models: dict[str, Predictor] = {}
@@ -169,7 +165,7 @@ class Bench:
         assert tracker is not None
         timings = self._store.timings(part.detections)
         start = time.perf_counter()
-        table = with_tracks(self._store.get(part.detections), unit.shard.frames, tracker, part.frame_rate)
+        table = with_tracks(self._store.get(part.detections), unit.shard.frames, tracker)
         tracking = {
             "frame_id": [int(unit.shard.frames["frame_id"].iloc[0])],
             "n_frames": [len(unit.shard.frames)],
@@ -230,7 +226,7 @@ class Bench:
     def _streamed(self, unit: Unit, part: Part) -> Iterator[_Batch]:
         """Codecs see whole clips: each is streamed through, a batch in memory at a time."""
         for clip_id, clip in unit.shard.frames.groupby("clip_id", sort=False):
-            spent = _Stopwatch()
+            spent = Stopwatch()
             stream = iter(
                 corrupt_stream(
                     spent.watch(self._read_clip(clip)),
@@ -254,52 +250,6 @@ class Bench:
     def _read_clip(self, clip: pd.DataFrame) -> Iterator[Frame]:
         for start in range(0, len(clip), self._batch_size):
             yield from self._cache.read(clip.iloc[start : start + self._batch_size])
-
-
-class _FrameCache:
-    """Decoded frames of one shard: the first that fit, for a shard is read from its start for every severity."""
-
-    def __init__(self, reader: FrameReader) -> None:
-        self._reader = reader
-        self._shard = ""
-        self._frames: dict[int, Frame] = {}
-        self._bytes = 0
-
-    def open(self, shard: Shard) -> None:
-        """From here on frames of `shard` are read."""
-        if shard.digest != self._shard:
-            self._shard, self._frames, self._bytes = shard.digest, {}, 0
-
-    def read(self, rows: pd.DataFrame) -> list[Frame]:
-        """The frames of `rows` in order, read-only: later corruptions and models share them."""
-        ids = [int(frame_id) for frame_id in rows["frame_id"]]
-        absent = [place for place, frame_id in enumerate(ids) if frame_id not in self._frames]
-        read = dict(zip(absent, self._reader.read(rows.iloc[absent]), strict=True)) if absent else {}
-        found = [read[place] if place in read else self._frames[frame_id] for place, frame_id in enumerate(ids)]
-        for place, image in read.items():
-            image.flags.writeable = False
-            if self._bytes + image.nbytes <= CACHE_BYTES:
-                self._frames[ids[place]] = image
-                self._bytes += image.nbytes
-        return found
-
-
-@dataclass
-class _Stopwatch:
-    """Time spent inside an iterator."""
-
-    ms: float = field(default=0.0)
-
-    def watch(self, items: Iterator[Item]) -> Iterator[Item]:
-        while True:
-            start = time.perf_counter()
-            try:
-                item = next(items)
-            except StopIteration:
-                return
-            finally:
-                self.ms += (time.perf_counter() - start) * 1e3
-            yield item
 
 
 def _strength(part: Part) -> dict[str, Any]:

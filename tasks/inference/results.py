@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from tasks import tables
-from tasks.inference.plan import Plan
+from tasks.inference.planning import Plan
 
 
 @dataclass(frozen=True)

@@ -87,14 +87,13 @@ def _frame_rows(frame_id: int, output: Output) -> dict[str, Any]:
     return rows
 
 
-def with_tracks(predictions: pd.DataFrame, frames: pd.DataFrame, tracker: Tracker, frame_rate: float) -> pd.DataFrame:
+def with_tracks(predictions: pd.DataFrame, frames: pd.DataFrame, tracker: Tracker) -> pd.DataFrame:
     """The same rows with `track_id` filled, clip by clip.
 
     Args:
         predictions: a part's table.
         frames: the shard's rows of the table `frames`: whole clips.
         tracker: its settings.
-        frame_rate: frames a second.
     """
     score = predictions["score"].to_numpy(np.float32)
     class_id = predictions["class_id"].to_numpy(np.int64, na_value=0)
@@ -108,7 +107,7 @@ def with_tracks(predictions: pd.DataFrame, frames: pd.DataFrame, tracker: Tracke
     for _, clip in frames.groupby("clip_id", sort=False):
         rows = [places.get(int(frame), np.empty(0, np.int64)) for frame in clip["frame_id"]]
         rows = [of_frame[instance[of_frame]] for of_frame in rows]
-        (tracks,) = track([[(box[r], score[r], class_id[r]) for r in rows]], tracker=tracker, frame_rate=frame_rate)
+        (tracks,) = track([[(box[r], score[r], class_id[r]) for r in rows]], tracker=tracker)
         for of_frame, of_objects in zip(rows, tracks, strict=True):
             ids[of_frame] = of_objects.to_numpy(np.int64, na_value=0)
             absent[of_frame] = of_objects.isna()

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
 from tasks.errors import InputError
-from tasks.inference.plan import Part, Unit
+from tasks.inference.planning import Part, Unit
 
 START_LIMIT_S: Final = 600.0
 """Loading libraries and models takes seconds; a network drive or a GPU driver may take minutes."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from tasks import tables
 from tasks.errors import InputError
@@ -26,10 +27,17 @@ Values = dict[Key, float]
 
 @dataclass(frozen=True)
 class Scored:
-    """What one cell came to: by task, its figures and its examples."""
+    """What one cell came to: by task, its figures and its examples.
+
+    Attributes:
+        values: figures by task.
+        examples: rows of the table `examples` by task.
+        label_scores: (n_frames, n_labels) what `with_classification` makes the figures of classification from.
+    """
 
     values: Mapping[str, Values]
     examples: Mapping[str, examples.Examples]
+    label_scores: npt.NDArray[np.float32] | None = None
 
     def thresholds(self) -> dict[str, float]:
         """The operating thresholds found in this cell, by task."""
@@ -40,7 +48,7 @@ class Scored:
 def score(
     files: Sequence[Path], model: ModelFacts, truth: GroundTruth, thresholds: Mapping[str, float] | None = None
 ) -> Scored:
-    """Measure one cell.
+    """Measure one cell, but for classification: `with_classification` adds that.
 
     Args:
         files: its parts.
@@ -55,16 +63,37 @@ def score(
     found = read(files, model, truth)
     values: dict[str, Values] = {}
     told: dict[str, examples.Examples] = {}
+    label_scores = None
     for task in model.tasks:
         if task == "classification":
-            values[task], told[task] = _classification(found, model, truth)
+            label_scores = _label_scores(found, model, truth)
         elif task == "semantic":
             values[task], told[task] = _semantic(found, model, truth)
         elif task == "tracking":
             values[task], told[task] = _tracking(found, truth)
         else:
             values[task], told[task] = _instances(found, task, truth, thresholds)
-    return Scored(values, told)
+    return Scored(values, told, label_scores)
+
+
+def with_classification(scored: Scored, truth: GroundTruth) -> Scored:
+    """The same cell with the figures and examples of classification, where the model has that task.
+
+    A step of its own, for the process that gathers the cells: importing torchmetrics takes ten seconds and half a
+    gigabyte, which each worker would pay again for a tenth of a second's work.
+    """
+    scores = scored.label_scores
+    if scores is None:
+        return scored
+    task = "classification"
+    names = truth.names(task)
+    values: Values = {}
+    for item in slices_of(task, truth):
+        for metric, figures in classification.figures(scores, truth.labels, item.frames).items():
+            for name, value in zip((tables.ALL, *names), figures, strict=True):
+                values[item.name, name, metric] = float(value)
+    told = examples.of_classification(scores, truth.labels, names)
+    return Scored({task: values, **scored.values}, {task: told, **scored.examples})
 
 
 def _instances(
@@ -104,19 +133,13 @@ def _instances(
     )
 
 
-def _classification(found: CellPredictions, model: ModelFacts, truth: GroundTruth) -> tuple[Values, examples.Examples]:
+def _label_scores(found: CellPredictions, model: ModelFacts, truth: GroundTruth) -> npt.NDArray[np.float32]:
     if found.probabilities is None:
         raise ValueError("expected probabilities")
-    names, places = truth.names("classification"), truth.positions("label")
+    places = truth.positions("label")
     reached = [model.maps["label"].mapping[label] for label in model.labels]
     targets = [None if target is None else places[target] for target in reached]
-    scores = classification.in_dataset_classes(found.probabilities, targets, len(names))
-    values: Values = {}
-    for item in slices_of("classification", truth):
-        for metric, figures in classification.figures(scores, truth.labels, item.frames).items():
-            for name, value in zip((tables.ALL, *names), figures, strict=True):
-                values[item.name, name, metric] = float(value)
-    return values, examples.of_classification(scores, truth.labels, names)
+    return classification.in_dataset_classes(found.probabilities, targets, len(places))
 
 
 def _semantic(found: CellPredictions, model: ModelFacts, truth: GroundTruth) -> tuple[Values, examples.Examples]:

@@ -25,9 +25,15 @@ class Request:
 
 
 def requests(params: Params, layout: Layout) -> list[Request]:
-    """Every cell that params name, in their order, clean first; what `cells` does not list has failed."""
+    """Every cell that params name, in their order, clean first; what `cells` does not list has failed.
+
+    Raises:
+        InputError: there is no table of cells.
+    """
     listed = tables.read("cells", layout.predictions / "cells.parquet")
     by_cell = dict(iter(listed.groupby(["model", "corruption", "severity"])))
+    # A cell that one model lacks altogether has the strength that it has for another.
+    by_level = dict(iter(listed.groupby(["corruption", "severity"])))
     asked = [(tables.CLEAN, tables.CLEAN, 0)]
     for choice in params.choices():
         asked += [(choice.name, choice.family, severity) for severity in choice.severities(params.severities)]
@@ -35,25 +41,26 @@ def requests(params: Params, layout: Layout) -> list[Request]:
     for model in params.models:
         for corruption, family, severity in asked:
             rows = by_cell.get((model, corruption, severity))
-            found.append(_request(model, corruption, family, severity, rows, layout))
+            strength, unit = _strength(by_level.get((corruption, severity)))
+            status, files = _state(rows, layout)
+            found.append(Request(model, corruption, family, severity, strength, unit, status, files))
     return found
 
 
-def _request(
-    model: str, corruption: str, family: str, severity: int, rows: pd.DataFrame | None, layout: Layout
-) -> Request:
+def _strength(rows: pd.DataFrame | None) -> tuple[float | None, str | None]:
     if rows is None:
-        return Request(model, corruption, family, severity, None, None, "failed", ())
+        return None, None
     first = rows.iloc[0]
-    strength = None if pd.isna(first["strength"]) else float(first["strength"])
+    return None if pd.isna(first["strength"]) else float(first["strength"]), first["strength_unit"]
+
+
+def _state(rows: pd.DataFrame | None, layout: Layout) -> tuple[str, tuple[Path, ...]]:
+    if rows is None:
+        return "failed", ()
     states = set(rows["status"])
-    files: tuple[Path, ...] = ()
     if states == {"not_applicable"}:
-        status = "not_applicable"
-    elif states == {"ok"}:
-        files = tuple(layout.predictions / part for part in rows.sort_values("shard")["part"])
-        status = "ok" if all(file.exists() for file in files) else "failed"
-    else:
-        status = "failed"
-    unit = first["strength_unit"]
-    return Request(model, corruption, family, severity, strength, unit, status, files if status == "ok" else ())
+        return "not_applicable", ()
+    if states != {"ok"}:
+        return "failed", ()
+    files = tuple(layout.predictions / part for part in rows.sort_values("shard")["part"])
+    return ("ok", files) if all(file.exists() for file in files) else ("failed", ())

@@ -23,10 +23,15 @@ METRICS: Final = ("mpc", "rpc", "mpc_15", "rpc_15")
 
 @dataclass(frozen=True)
 class Figure:
-    """A number, or NaN with the reason: one of tables.STATUSES."""
+    """A number, or NaN with the reason: one of tables.STATUSES. With `insufficient` there may be a number too."""
 
     value: float
     status: str = "ok"
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a number."""
+        return self.status in ("ok", "insufficient")
 
     @classmethod
     def of(cls, value: float) -> "Figure":
@@ -71,24 +76,29 @@ def mean(figures: Iterable[Figure]) -> Figure:
         return Figure(math.nan, "incomplete")
     if "not_defined" in states:
         return Figure(math.nan, "not_defined")
-    return Figure(math.fsum(figure.value for figure in kept) / len(kept))
+    return Figure(math.fsum(figure.value for figure in kept) / len(kept), _worst(kept))
 
 
 def ratio(corrupted: Figure, clean: Figure) -> Figure:
     """rPC: the ratio of the means; not defined when clean is 0."""
-    if corrupted.status != "ok":
+    if not corrupted.known:
         return corrupted
-    if clean.status != "ok":
+    if not clean.known:
         return Figure(math.nan, "not_defined" if clean.status == "not_defined" else "incomplete")
-    return Figure(corrupted.value / clean.value) if clean.value else Figure(math.nan, "not_defined")
+    if not clean.value:
+        return Figure(math.nan, "not_defined")
+    return Figure(corrupted.value / clean.value, _worst((corrupted, clean)))
 
 
 def difference(figure: Figure, base: Figure) -> Figure:
     """`figure` minus the baseline's; the status of the worse one where either is no number."""
-    if figure.status == base.status == "ok":
-        return Figure(figure.value - base.value)
+    value = figure.value - base.value if figure.known and base.known else math.nan
+    return Figure(value, _worst((figure, base)))
+
+
+def _worst(figures: Iterable[Figure]) -> str:
     order = ("failed", "incomplete", "not_applicable", "not_defined", "insufficient", "ok")
-    return Figure(math.nan, min((figure.status, base.status), key=order.index))
+    return min((figure.status for figure in figures), key=order.index)
 
 
 def mean_over(cells: Sequence[Cell]) -> Figure:

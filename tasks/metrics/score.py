@@ -2,7 +2,7 @@
 
 import json
 import multiprocessing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from typing import Any
@@ -69,12 +69,8 @@ _context: dict[str, Any] = {}
 
 
 def _prepare(params: Params, layout: Layout, models: Mapping[str, ModelFacts]) -> None:
-    """Once a worker process: the truth, and one thread, for the processes share the cores."""
+    """Once a worker process."""
     _context.update(truth=load(params, layout.tables), models=models)
-    if any("classification" in model.tasks for model in models.values()):
-        import torch
-
-        torch.set_num_threads(1)
 
 
 def _work(item: tuple[Request, Mapping[str, float] | None]) -> cell.Scored:
@@ -94,31 +90,32 @@ def _run(
     there = [request for request in requests if request.status == "ok" and models[request.model].tasks]
     clean = [request for request in there if request.severity == 0]
     rest = [request for request in there if request.severity != 0]
-    scored: dict[Request, cell.Scored] = {}
     if workers <= 1 or len(there) <= 1:
         _context.update(truth=truth, models=models)
         try:
-            scored.update(zip(clean, map(_work, _items(clean, None)), strict=True))
-            scored.update(zip(rest, map(_work, _items(rest, scored)), strict=True))
+            return _in_order(clean, rest, map, truth)
         finally:
             _context.clear()
-        return scored
     pool = ProcessPoolExecutor(
         min(workers, len(there)),
-        mp_context=multiprocessing.get_context("spawn"),
+        mp_context=multiprocessing.get_context("spawn"),  # forking a process that runs torch's threads may hang
         initializer=_prepare,
         initargs=(params, layout, models),
     )
-    with pool:
-        scored.update(zip(clean, pool.map(_work, _items(clean, None)), strict=True))
-        scored.update(zip(rest, pool.map(_work, _items(rest, scored)), strict=True))
+    try:
+        return _in_order(clean, rest, pool.map, truth)
+    finally:
+        pool.shutdown(cancel_futures=True)  # after an error what waits is not begun
+
+
+def _in_order(
+    clean: list[Request], rest: list[Request], run: Callable[..., Iterator[cell.Scored]], truth: GroundTruth
+) -> dict[Request, cell.Scored]:
+    scored: dict[Request, cell.Scored] = {}
+    for request, found in zip(clean, run(_work, [(request, None) for request in clean]), strict=True):
+        scored[request] = cell.with_classification(found, truth)
+    thresholds = {request.model: found.thresholds() for request, found in scored.items()}
+    items = [(request, thresholds.get(request.model, {})) for request in rest]
+    for request, found in zip(rest, run(_work, items), strict=True):
+        scored[request] = cell.with_classification(found, truth)
     return scored
-
-
-def _items(
-    requests: Iterable[Request], clean: Mapping[Request, cell.Scored] | None
-) -> Iterator[tuple[Request, Mapping[str, float] | None]]:
-    if clean is None:
-        return ((request, None) for request in requests)
-    thresholds = {request.model: found.thresholds() for request, found in clean.items() if request.severity == 0}
-    return ((request, thresholds.get(request.model, {})) for request in requests)

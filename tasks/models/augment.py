@@ -127,13 +127,25 @@ class Augmenter:
 
     def __call__(self, frame: npt.NDArray[np.uint8], seed: int) -> npt.NDArray[np.uint8]:
         """The frame, uint8 RGB (H, W, 3), altered as `seed` alone decides; the one given is left as it is."""
-        share = float(np.random.default_rng(seed).random())
+        generator = np.random.default_rng([seed, 2])
+        share = float(generator.random())
         if share >= self._mix.light + self._mix.heavy:
             return frame
         pipeline = self._light if share < self._mix.light else self._heavy
-        pipeline.set_random_seed(seed % 2**32)
+        _reseed(pipeline, generator)
         altered: npt.NDArray[np.uint8] = pipeline(image=frame)["image"]
         return altered
+
+
+def _reseed(node: Any, generator: np.random.Generator) -> None:
+    """Give every transform of a pipeline a seed of its own.
+
+    `Compose.set_random_seed` gives them all the same one, so that they all draw the same number: groups would be
+    applied together or not at all, and always with the same choice.
+    """
+    node.set_random_seed(int(generator.integers(2**32)))
+    for child in getattr(node, "transforms", ()):
+        _reseed(child, generator)
 
 
 def _albumentations() -> Any:

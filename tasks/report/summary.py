@@ -64,9 +64,9 @@ def _gates(gates: pd.DataFrame) -> list[str]:
             " ".join(verdict.STATUS_WORDS[row["status"]]),
             row["model"],
             f"{wording.TASK_NAMES.get(row['task'], row['task'])}: {wording.metric(row['metric'])}",
-            verdict.where(pd.Series(row)),
+            verdict.where(row),
             wording.number(row["observed"]),
-            wording.number(row["threshold"]),
+            verdict.bound(row),
         ]
         for row in rows.to_dict("records")
     ]

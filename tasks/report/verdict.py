@@ -1,7 +1,8 @@
 """The verdict that the gates give, as a word with an icon, over all models and for each."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 
@@ -59,11 +60,19 @@ def ordered(gates: pd.DataFrame) -> pd.DataFrame:
     return gates.sort_values("status", key=lambda column: column.map(place), kind="stable").reset_index(drop=True)
 
 
-def where(gate: "pd.Series[str]") -> str:
+def bound(gate: Mapping[Any, Any]) -> str:
+    """A gate's threshold with its direction; a drop is how far the figure may fall."""
+    rule, text = str(gate["rule"]), wording.number(gate["threshold"])
+    sign = "drop ≤" if "drops by at most" in rule else "≤" if "<=" in rule else "≥"
+    return f"{sign} {text}"
+
+
+def where(gate: Mapping[Any, Any]) -> str:
     """What a gate looked at, as words: corruption or family, severity, slice, class."""
     parts = []
     corruption, family = gate["corruption"], gate["family"]
-    if corruption == "clean":
+    clean = corruption == "clean" or gate["severity"] == 0
+    if clean:
         parts.append("clean data")
     elif isinstance(corruption, str) and corruption != "all":
         parts.append(wording.corruption(corruption))
@@ -71,7 +80,7 @@ def where(gate: "pd.Series[str]") -> str:
         parts.append(f"family {family.replace('_', ' ')}")
     else:
         parts.append("all corruptions")
-    if corruption != "clean":
+    if not clean:
         parts.append("all severities" if pd.isna(gate["severity"]) else f"severity {int(gate['severity'])}")
     if gate["slice"] != "all":
         parts.append(wording.slice_name(gate["slice"]))

@@ -190,7 +190,9 @@ def test_a_gate_leads_to_its_curve_and_its_pictures(page):
     assert page.locator("#curve-detection-fog").evaluate("n => n.classList.contains('marked')")
     row.locator("a", has_text="pictures").click()
     cards = page.locator("#cards .example")
-    found = cards.evaluate_all("all => all.map((c) => [c.dataset.model, c.dataset.corruption, c.dataset.severity].join())")
+    found = cards.evaluate_all(
+        "all => all.map((c) => [c.dataset.model, c.dataset.corruption, c.dataset.severity].join())"
+    )
     assert set(found) == {"crossing-v2,fog,3"}
     page.locator("#gate-table tbody tr", has_text="camera").first.locator("a", has_text="slices").click()
     shown = page.locator("#slice-table tbody tr")

@@ -19,17 +19,19 @@ from tasks.data.scene.clips import Clip, Frame, frames_of
 from tasks.data.scene.view import View
 from tasks.params import Crossing
 
-N_FRAMES: Final = 40
 FOG_PER_M: Final = 0.055  # a visibility of 71 m
 AIRLIGHT: Final = (0.60, 0.63, 0.66)  # linear
 FOCUS_M: Final = 4.0  # jammed near: everything on the road is behind it
 BLUR_PX: Final = 13.0  # the disc's diameter at infinity, in subsamples (6.5 pixels)
 
-CLIPS: Final = {
-    "clear": Clip(9000, "footage", 0, "north", "day", "busy", N_FRAMES),
-    "defocused": Clip(9001, "footage", 1, "east", "day", "busy", N_FRAMES),
-    "foggy": Clip(9002, "footage", 2, "west", "day", "busy", N_FRAMES),
-}
+_CAMERAS: Final = {"clear": "north", "defocused": "east", "foggy": "west"}
+NAMES: Final = tuple(_CAMERAS)
+
+
+def clip_named(crossing: Crossing, name: str) -> Clip:
+    """The clip of new footage of that name."""
+    place = NAMES.index(name)
+    return Clip(9000 + place, "footage", place, _CAMERAS[name], "day", "busy", crossing.footage_frames)
 
 
 def untouched(seen: View) -> View:
@@ -54,14 +56,14 @@ EFFECTS: Final = {"clear": untouched, "defocused": out_of_focus, "foggy": in_fog
 
 
 def render(crossing: Crossing, name: str, footage_dir: Path, truth_dir: Path) -> None:
-    """Write the clip `name` of `CLIPS` to `footage_dir` and its truth to a folder of its own in `truth_dir`.
+    """Write the clip `name` of `NAMES` to `footage_dir` and its truth to a folder of its own in `truth_dir`.
 
     The video is replaced whole; other files stay.
     """
     footage_dir.mkdir(parents=True, exist_ok=True)
     truth_dir.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
-    clip = CLIPS[name]
+    clip = clip_named(crossing, name)
     frames = list(frames_of(crossing, clip, effect=EFFECTS[name]))
     video = footage_dir / f"{name}.mp4"
     _encode([frame.picture for frame in frames], video)
@@ -77,7 +79,8 @@ def _encode(pictures: list[npt.NDArray[np.uint8]], path: Path) -> None:
             stream = container.add_stream("libx264", rate=Fraction(world.FRAME_RATE))
             stream.width, stream.height, stream.pix_fmt = world.WIDTH_PX, world.HEIGHT_PX, "yuv420p"
             stream.thread_count = 1  # the same bytes on any machine
-            stream.options = {"crf": "17", "preset": "medium"}
+            # mbtree=0: its assembly reads memory that nothing wrote, so files would differ from run to run
+            stream.options = {"crf": "17", "preset": "medium", "x264-params": "mbtree=0"}
             for picture in pictures:
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
             container.mux(stream.encode())

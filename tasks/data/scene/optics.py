@@ -66,18 +66,18 @@ def defocus(colour: Bytes, depth_m: Floats, *, focus_m: float, strength_px: floa
     bounds = np.quantile(depth_m[np.isfinite(depth_m)], np.linspace(0, 1, layers)[1:])
     layer = np.searchsorted(bounds, depth_m)
     scene = (colour.astype(np.float32) / 255) ** GAMMA
-    result = np.zeros_like(scene)
+    total, covered = np.zeros_like(scene), np.zeros(depth_m.shape, np.float32)
     for number in range(int(layer.max()), -1, -1):
-        chosen = (layer == number).astype(np.float32)
+        chosen = layer == number
         if not chosen.any():
             continue
-        behind = (layer >= number).astype(np.float32)  # a near layer hides what lies behind: blur with the whole of it
-        kernel = _disc(float(diameter[layer == number].mean()))
-        share = cv2.filter2D(chosen, -1, kernel, borderType=cv2.BORDER_REFLECT)
+        kernel = _disc(float(diameter[chosen].mean()))
+        share = cv2.filter2D(chosen.astype(np.float32), -1, kernel, borderType=cv2.BORDER_REFLECT)
         spread = cv2.filter2D(scene * chosen[..., None], -1, kernel, borderType=cv2.BORDER_REFLECT)
-        if behind.all():
-            result = spread / np.maximum(share, 1e-4)[..., None] if number == layer.max() else result
-        result = spread + result * (1 - share)[..., None]
+        total = spread + total * (1 - share)[..., None]
+        covered = share + covered * (1 - share)
+    # What a near layer hides is not known: where its blurred edge lets it through, what is known stands for it.
+    result = total / np.maximum(covered, 1e-4)[..., None]
     return np.asarray(255 * result.clip(0, 1) ** (1 / GAMMA) + 0.5, np.uint8)
 
 

@@ -154,7 +154,10 @@
   function exact(index, text) {
     slices.column(index).search(text ? (cell) => cell === text : "");
   }
+  let filtering = false;
   function filterSlices() {
+    // DataTables tells of each of these steps: they are ours, not the reader's.
+    filtering = true;
     const name = state.task && $(`#task option[value="${CSS.escape(state.task)}"]`);
     exact(column("task"), name ? name.textContent : "");
     exact(column("model"), state.smodel || "");
@@ -162,14 +165,16 @@
     const [index, direction] = (state.order || "").split(".");
     if (index) slices.order([[Number(index), direction]]);
     slices.draw();
+    filtering = false;
     $("#slice-model").value = state.smodel || "";
   }
   slices.on("draw", () => {
     const rows = slices.rows({ search: "applied" }).count();
     $("#export-count").textContent = rows + (rows === 1 ? " row" : " rows");
   });
-  slices.on("search", () => { state.slice = slices.search() || ""; save(); });
+  slices.on("search", () => { if (filtering) return; state.slice = slices.search() || ""; save(); });
   slices.on("order", () => {
+    if (filtering) return;
     const [first] = slices.order();
     state.order = first && first[1] ? first[0] + "." + first[1] : "";
     save();

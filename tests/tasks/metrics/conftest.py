@@ -207,11 +207,11 @@ def made(root: Path, chosen=None, **shape) -> Run:
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_run():
     return made
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_params():
     return choices

@@ -22,7 +22,7 @@ NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs
 
 
 def reference(truth: Truth, found: Detections, n_frames: int, n_classes: int, *, frames=None, kind="bbox", ignore=None):
-    """pycocotools on the same objects; `ignore` overrides what it makes of iscrowd."""
+    """Pycocotools on the same objects; `ignore` overrides what it makes of iscrowd."""
     images = list(range(n_frames)) if frames is None else [int(i) for i in np.flatnonzero(frames)]
     dataset = {
         "info": {},

@@ -1,4 +1,4 @@
-"""HOTA, CLEAR and Identity against TrackEval called directly: its metric classes on sequences that it could have read."""
+"""HOTA, CLEAR and Identity against TrackEval called directly, with its own overlaps and its own relabelling rule."""
 
 import numpy as np
 import pytest

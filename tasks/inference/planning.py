@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import pandas as pd
-
 from tasks import models, tables
 from tasks.corruptions import CORRUPTIONS, check_choice, strength
 from tasks.inference import shards
@@ -17,9 +15,6 @@ from tasks.store import Store, part_key
 
 PART_FORMAT: Final = 1
 """Rises when what is written of the same outputs changes: order of rows, ids, encoding."""
-
-FRAME_RATE: Final = 30.0
-"""Frames a second where the data set does not say: the rate at which trackers state their buffers."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +28,6 @@ class Part:
         detections: key of the outputs as the model gave them.
         tracked: key of the same rows with tracks; None without a tracker.
         detections_by, tracked_by: what these keys hash.
-        frame_rate: frames a second, for the tracker.
     """
 
     model: str
@@ -43,7 +37,6 @@ class Part:
     tracked: str | None
     detections_by: Mapping[str, Any] = field(repr=False)
     tracked_by: Mapping[str, Any] = field(repr=False)
-    frame_rate: float = FRAME_RATE
 
     @property
     def key(self) -> str:
@@ -130,7 +123,6 @@ def make(params: Params, layout: Layout, *, devices: tuple[str, ...]) -> Plan:
     made_by = {"seed": params.run.seed, "device": devices[0].split(":")[0], "precision": params.run.precision}
     cells, units = [], []
     for shard in cut:
-        frame_rate = _frame_rate(shard.frames)
         for choice in choices:
             parts = []
             for severity, level in _levels(choice, params):
@@ -144,7 +136,7 @@ def make(params: Params, layout: Layout, *, devices: tuple[str, ...]) -> Plan:
                         "corruption": corrupted_by,
                         **made_by,
                     }
-                    part = _part(params, name, severity, level, detections_by, frame_rate)
+                    part = _part(params, name, severity, level, detections_by)
                     cells.append(Cell(choice.name, choice.family, amount, unit, shard.name, part))
                     parts.append(part)
             unique = {part.key: part for part in parts}.values()  # two names may stand for one model
@@ -180,9 +172,7 @@ def _corrupted_by(choice: CorruptionChoice, severity: int, level: float | None) 
     return {"name": choice.name, "version": CORRUPTIONS[choice.name].version, **place}
 
 
-def _part(
-    params: Params, name: str, severity: int, level: float | None, detections_by: dict[str, Any], frame_rate: float
-) -> Part:
+def _part(params: Params, name: str, severity: int, level: float | None, detections_by: dict[str, Any]) -> Part:
     detections = part_key(detections_by)
     tracker = params.models[name].tracker
     if tracker is None:
@@ -191,15 +181,5 @@ def _part(
         "format": PART_FORMAT,
         "detections": detections,
         "tracker": tracking.fingerprint(tracker),
-        "frame_rate": frame_rate,
     }
-    return Part(name, severity, level, detections, part_key(tracked_by), detections_by, tracked_by, frame_rate)
-
-
-def _frame_rate(frames: pd.DataFrame) -> float:
-    """Frames a second from the attribute `timestamp_s`, where the data set has it: the median step of its clips."""
-    if "timestamp_s" not in frames.columns:
-        return FRAME_RATE
-    steps = frames.groupby("clip_id", sort=False)["timestamp_s"].diff().astype("float64")
-    step = steps[steps > 0].median()
-    return round(1.0 / float(step), 3) if step == step else FRAME_RATE
+    return Part(name, severity, level, detections, part_key(tracked_by), detections_by, tracked_by)

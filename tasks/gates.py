@@ -1,0 +1,307 @@
+"""Gates: the rules of params judged on the scores. May this version ship?
+
+A rule applies to every model but the baseline unless it names one; to the only model when there is just one. A selector
+that it omits (corruption, family, severity) means the mean over the declared ones, `*` means each one. A rule that
+cannot be judged is `not_run`, which is no success.
+"""
+
+import difflib
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import pandas as pd
+
+from tasks import tables
+from tasks.errors import InputError
+from tasks.metrics import METRICS, THRESHOLD, robustness
+from tasks.metrics.robustness import Cell, Figure
+from tasks.params import Gate, Params
+
+EACH: Final = "*"
+
+COLUMNS: Final = (
+    "rule", "task", "metric", "model", "corruption", "family", "severity", "slice", "class", "observed", "threshold",
+    "low", "high", "n_units", "status", "reason",
+)  # fmt: skip
+
+STATUSES: Final = ("pass", "fail", "uncertain", "insufficient", "not_run")
+
+_TOLERANCE: Final = 1e-9
+"""Scores are rounded: a figure this close to its bound has reached it."""
+
+
+def evaluate(params: Params, scores: pd.DataFrame) -> pd.DataFrame:
+    """Judge every rule of params.
+
+    Args:
+        params: with `gates`.
+        scores: the table `scores`.
+
+    Returns:
+        One row per rule, model and each place that its `*` stand for, in the order of params: the rule in words, its
+        selectors (empty where it means the mean), observed (of a drop: reference minus value) and threshold, status
+        (pass, fail, insufficient, not_run) and the reason in a sentence.
+
+    Raises:
+        InputError: a rule names a metric, task, slice, class, corruption or family that the scores do not have.
+    """
+    book = _Book(params, scores)
+    found = [line for number, gate in enumerate(params.gates, 1) for line in _judge(params, book, gate, number)]
+    return pd.DataFrame(found, columns=list(COLUMNS)).astype(dict.fromkeys(("observed", "low", "high"), float))
+
+
+def passed(gates: pd.DataFrame) -> bool:
+    """Whether every rule passed; one that could not be judged did not. No rule at all is a pass."""
+    return bool((gates["status"] == "pass").all())
+
+
+@dataclass(frozen=True)
+class _Selected:
+    """One place that a rule looks at; None for the mean over what is declared."""
+
+    corruption: str | None
+    family: str | None
+    severity: int | None
+    slice: str
+    class_: str
+
+
+class _Book:
+    """The models' own figures, found by where they stand."""
+
+    def __init__(self, params: Params, scores: pd.DataFrame) -> None:
+        own = scores[scores["baseline"].isna()]
+        self.models = list(params.models)
+        self.families = {choice.name: choice.family for choice in params.choices()}
+        self.levels = {choice.name: choice.severities(params.severities) for choice in params.choices()}
+        self.slices = list(dict.fromkeys(own["slice"]))
+        self.tasks = [task for task in tables.TASKS if (own["task"] == task).any()]
+        self.classes = {
+            task: list(dict.fromkeys(own.loc[own["task"] == task, "class"])) for task in dict.fromkeys(own["task"])
+        }
+        keys = ["model", "task", "metric", "slice", "class", "corruption", "family", "severity"]
+        columns = [*(own[key] for key in keys[:-1]), own["severity"].astype("Int64"), own["value"].astype(float)]
+        self._figures: dict[tuple[Any, ...], Figure] = {}
+        self._n_units: dict[tuple[Any, ...], int] = {}
+        for *key, severity, value, status, n_units in zip(*columns, own["status"], own["n_units"], strict=True):
+            where = (*key, None if pd.isna(severity) else int(severity))
+            self._figures[where] = Figure(value, status)
+            self._n_units[tuple(key[:5])] = int(n_units)
+
+    def value(self, model: str, task: str, metric: str, at: _Selected) -> Figure | None:
+        """The figure of one model, a mean where a selector is open; None when the scores have no such row."""
+        base = (model, task, metric, at.slice, at.class_)
+        if metric in robustness.METRICS:
+            family = self.families[at.corruption] if at.corruption else at.family or tables.ALL
+            return self._figures.get((*base, at.corruption or tables.ALL, family, None))
+        if at.severity == 0 or at.corruption == tables.CLEAN:
+            return self.clean(model, task, metric, at)
+        cells = []
+        for name, levels in self.levels.items():
+            if at.corruption not in (None, name) or at.family not in (None, self.families[name]):
+                continue
+            for level in levels if at.severity is None else [at.severity] if at.severity in levels else []:
+                figure = self._figures.get((*base, name, self.families[name], level))
+                if figure is None:
+                    return None
+                cells.append(Cell(name, self.families[name], level, figure))
+        return robustness.mean_over(cells) if cells else None
+
+    def clean(self, model: str, task: str, metric: str, at: _Selected) -> Figure | None:
+        """The figure on clean data."""
+        return self._figures.get((model, task, metric, at.slice, at.class_, tables.CLEAN, tables.CLEAN, 0))
+
+    def n_units(self, model: str, task: str, metric: str, at: _Selected) -> int:
+        """How many sampling units stand behind a figure."""
+        return self._n_units.get((model, task, metric, at.slice, at.class_), 0)
+
+
+def _judge(params: Params, book: _Book, gate: Gate, number: int) -> Iterator[dict[str, Any]]:
+    where = f"gates, rule {number}"
+    task = _task(gate, book, where)
+    _check(gate, book, task, where)
+    bound = next(value for value in (gate.min, gate.max, gate.max_drop) if value is not None)
+    for model in _models(params, gate):
+        places = list(_places(gate, book, task))
+        if EACH in (gate.slice, gate.class_):
+            places = [at for at in places if _exists(params, book, model, task, gate.metric, at)]
+        # Where `*` stands for nothing at all the rule is still told, as not run.
+        for at in places or [_Selected(gate.corruption, gate.family, None, gate.slice, gate.class_)]:
+            observed, status, reason = _verdict(params, book, gate, model, task, at)
+            yield {
+                "rule": _words(gate, task, at),
+                "task": task,
+                "metric": gate.metric,
+                "model": model,
+                "corruption": at.corruption,
+                "family": at.family,
+                "severity": at.severity,
+                "slice": at.slice,
+                "class": at.class_,
+                "observed": observed,
+                "threshold": float(bound),
+                "low": math.nan,
+                "high": math.nan,
+                "n_units": book.n_units(model, task, gate.metric, at),
+                "status": status,
+                "reason": reason,
+            }
+
+
+def _models(params: Params, gate: Gate) -> list[str]:
+    if gate.model is not None:
+        return [gate.model]
+    others = [name for name in params.models if name != params.baseline]
+    return others or list(params.models)
+
+
+def _task(gate: Gate, book: _Book, where: str) -> str:
+    known = {metric: task for task, metrics in METRICS.items() for metric in metrics}
+    known |= {THRESHOLD: "detection"}
+    if gate.task is not None:
+        if gate.task not in tables.TASKS:
+            raise _unknown(where, "task", gate.task, tables.TASKS)
+        metrics = [*METRICS[gate.task], *robustness.METRICS]
+        if gate.metric not in metrics:
+            raise _unknown(where, f"metric of {gate.task}", gate.metric, metrics)
+        return gate.task
+    if gate.metric in known:
+        return known[gate.metric]
+    if gate.metric in robustness.METRICS:
+        if len(book.tasks) == 1:
+            return book.tasks[0]
+        raise InputError(
+            f"{where}: '{gate.metric}' is a figure of every task, expected a `task`: one of {', '.join(book.tasks)}."
+        )
+    raise _unknown(where, "metric", gate.metric, [*known, *robustness.METRICS])
+
+
+def _check(gate: Gate, book: _Book, task: str, where: str) -> None:
+    """Refuse names that the run does not have."""
+    if gate.slice not in (EACH, *book.slices):
+        raise _unknown(where, "slice", gate.slice, book.slices)
+    classes = book.classes.get(task, [])
+    if classes and gate.class_ not in (EACH, *classes):
+        raise _unknown(where, f"class of {task}", gate.class_, classes)
+    if gate.corruption not in (None, EACH, tables.CLEAN, *book.families):
+        raise _unknown(where, "corruption", str(gate.corruption), [tables.CLEAN, *book.families])
+    families = list(dict.fromkeys(book.families.values()))
+    if gate.family not in (None, EACH, *families):
+        raise _unknown(where, "family", str(gate.family), families)
+    if gate.metric in robustness.METRICS and (gate.severity is not None or gate.corruption == tables.CLEAN):
+        raise InputError(f"{where}: {gate.metric} is a mean over severities, expected no severity and no clean.")
+    if gate.metric in ("rpc", "rpc_15") and gate.against == "clean":
+        raise InputError(f"{where}: {gate.metric} is relative to clean already, expected min, or against: baseline.")
+    levels = sorted({level for levels in book.levels.values() for level in levels})
+    if isinstance(gate.severity, int) and gate.severity not in (0, *levels):
+        raise InputError(f"{where}: severity {gate.severity} is not in this run; there are 0 (clean), {levels}.")
+
+
+def _places(gate: Gate, book: _Book, task: str) -> Iterator[_Selected]:
+    """Each place that the rule's `*` stand for."""
+    slices = book.slices if gate.slice == EACH else [gate.slice]
+    classes = [c for c in book.classes.get(task, []) if c != tables.ALL] if gate.class_ == EACH else [gate.class_]
+    corruptions: Iterable[str | None] = book.families if gate.corruption == EACH else [gate.corruption]
+    families = list(dict.fromkeys(book.families.values())) if gate.family == EACH else [gate.family]
+    for slice_ in slices:
+        for class_ in classes:
+            for family in families:
+                for corruption in corruptions:
+                    at = _Selected(corruption, family, None, slice_, class_)
+                    for severity in _levels(gate, book, at):
+                        yield replace(at, severity=severity)
+
+
+def _levels(gate: Gate, book: _Book, at: _Selected) -> Sequence[int | None]:
+    if gate.severity != EACH:
+        return [int(gate.severity) if gate.severity is not None else None]
+    return sorted(
+        {
+            level
+            for name, levels in book.levels.items()
+            if at.corruption in (None, name) and at.family in (None, book.families[name])
+            for level in levels
+        }
+    )
+
+
+def _exists(params: Params, book: _Book, model: str, task: str, metric: str, at: _Selected) -> bool:
+    """Whether `*` stands for this place: not where the metric is not defined on clean data (no truth, recall alone)."""
+    if metric in robustness.METRICS:
+        metric = tables.HEADLINE[task]
+    figures = [book.clean(name, task, metric, at) for name in {model, params.baseline} if name is not None]
+    return any(figure is not None and figure.status != "not_defined" for figure in figures)
+
+
+def _verdict(params: Params, book: _Book, gate: Gate, model: str, task: str, at: _Selected) -> tuple[float, str, str]:
+    """Observed value, status, reason."""
+    value = book.value(model, task, gate.metric, at)
+    problem = _problem(value, model, task, gate.metric)
+    if problem or value is None:
+        return math.nan, *problem
+    if gate.min is not None:
+        good = value.value >= gate.min - _TOLERANCE
+        return value.value, *_outcome(good, f"{value.value:.4g} {'>=' if good else '<'} {gate.min:g}")
+    if gate.max is not None:
+        good = value.value <= gate.max + _TOLERANCE
+        return value.value, *_outcome(good, f"{value.value:.4g} {'<=' if good else '>'} {gate.max:g}")
+    if gate.against == "clean":
+        other, reference = book.clean(model, task, gate.metric, at), f"{model} on clean data"
+        if gate.metric in robustness.METRICS:
+            other = book.clean(model, task, tables.HEADLINE[task], at)
+    elif model == params.baseline:
+        return math.nan, "not_run", f"{model} is the baseline and there is no other model to compare."
+    else:
+        reference = str(params.baseline)
+        other = book.value(reference, task, gate.metric, at)
+    problem = _problem(other, reference, task, gate.metric)
+    if problem or other is None:
+        return math.nan, *problem
+    drop = other.value - value.value
+    good = drop <= (gate.max_drop or 0) + _TOLERANCE
+    told = f"{value.value:.4g} against {other.value:.4g} of {reference}: a drop of {drop:.4g}"
+    return drop, *_outcome(good, f"{told}, {'at most' if good else 'more than'} {gate.max_drop:g}")
+
+
+def _outcome(good: bool, reason: str) -> tuple[str, str]:
+    return ("pass" if good else "fail"), f"{reason}."
+
+
+def _problem(figure: Figure | None, model: str, task: str, metric: str) -> tuple[str, str] | tuple[()]:
+    if figure is None:
+        return "not_run", f"The run has no {metric} ({task}) of {model} there."
+    if figure.status == "insufficient":
+        return "insufficient", f"Too few units stand behind the {metric} of {model}."
+    if figure.status != "ok" or math.isnan(figure.value):
+        told = {
+            "failed": "its cell failed or is missing",
+            "incomplete": "a cell below it failed or is missing",
+            "not_applicable": "the corruption does not apply to this data",
+        }.get(figure.status, "it is not defined there: no truth, or not measurable on such a slice")
+        return "not_run", f"The {metric} of {model} is no number: {told}."
+    return ()
+
+
+def _words(gate: Gate, task: str, at: _Selected) -> str:
+    """The rule as a phrase: `map (detection) >= 0.25, family weather, severity 3`."""
+    if gate.max_drop is not None:
+        head = f"{gate.metric} ({task}) drops by at most {gate.max_drop:g} against {gate.against}"
+    else:
+        head = f"{gate.metric} ({task}) {'>=' if gate.min is not None else '<='} "
+        head += f"{gate.min if gate.min is not None else gate.max:g}"
+    said = [
+        f"{name} {value}"
+        for name, value in (("corruption", at.corruption), ("family", at.family), ("severity", at.severity))
+        if value is not None
+    ]
+    said += [f"slice {at.slice}"] * (at.slice != tables.ALL) + [f"class {at.class_}"] * (at.class_ != tables.ALL)
+    return ", ".join([head, *said])
+
+
+def _unknown(where: str, what: str, given: str, known: Iterable[str]) -> InputError:
+    names = list(known)
+    near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names) or 'none'}."
+    return InputError(f"{where}: '{given}' is no {what} of this run; {hint}")

@@ -1,0 +1,241 @@
+"""One worker's work, in this process: batches, memory, order, faults."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks import inference, tables
+from tasks.corruptions import CORRUPTIONS, corrupt
+from tasks.data.frames import FrameReader
+from tasks.inference import bench, planning, shards
+from tasks.inference.bench import Bench, Spec
+from tasks.layout import Layout
+from tasks.models import tracking
+from tests import tiny
+
+ALL = {"noise": ["gaussian_noise"], "weather": ["rain"], "blur": ["motion_blur"], "compression": ["h264"]}
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "MIN_PIXELS", 0)
+
+
+def prepared(path: Path, **run: object) -> inference.Plan:
+    params = tiny.change(path, run=run) if run else tiny.change(path)
+    return planning.make(params, Layout(path.parent), devices=("cpu",))
+
+
+def work(planned: inference.Plan) -> Bench:
+    names = tuple(planned.params.models)
+    return Bench(Spec(params=planned.params, store=planned.store.url, names=names), "cpu")
+
+
+def do_all(planned: inference.Plan) -> list[bench.Failure]:
+    worker = work(planned)
+    return [failure for unit in planned.units for failure in worker.work(unit, lambda part: None)]
+
+
+def by_cell(planned: inference.Plan) -> dict[tuple[object, ...], pd.DataFrame]:
+    return {
+        (cell.part.model, cell.corruption, cell.part.severity, cell.shard): planned.store.get(cell.part.key)
+        for cell in planned.cells
+    }
+
+
+class Seen:
+    """Notes the frames that the model is given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.batches: list[np.ndarray[Any, Any]] = []
+        original = Bench._predict
+
+        def predict(worker: Bench, model: Any, frames: list[Any]) -> Any:
+            self.batches.append(np.stack(frames))
+            return original(worker, model, frames)
+
+        monkeypatch.setattr(Bench, "_predict", predict)
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_batch_sizes_change_no_pixel_and_no_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tiny.write(tmp_path, clips=3, frames=6, models=1, corruptions=ALL)
+    seen: dict[int, Seen] = {}
+    scores: dict[int, dict[tuple[object, ...], pd.DataFrame]] = {}
+    for size in (1, 7, 32):
+        with monkeypatch.context() as patch:
+            seen[size] = Seen(patch)
+            planned = prepared(path, batch_size=size, store=f"parts-{size}")
+            assert do_all(planned) == []
+            scores[size] = by_cell(planned)
+    assert [len(batch) for batch in seen[7].batches[:3]] == [7, 7, 4]
+    pixels = {size: np.concatenate(seen[size].batches) for size in seen}
+    for size in (7, 32):
+        assert np.array_equal(pixels[size], pixels[1])
+        for cell, one in scores[1].items():
+            other = scores[size][cell]
+            assert other["class_id"].tolist() == one["class_id"].tolist(), cell
+            assert np.allclose(other["score"], one["score"], rtol=0, atol=1e-6, equal_nan=True), cell
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_the_models_see_the_corruption_of_their_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tiny.write(tmp_path, clips=2, frames=3, models=1, corruptions={"noise": ["gaussian_noise"]})
+    seen = Seen(monkeypatch)
+    planned = prepared(path)
+    assert do_all(planned) == []
+    frames = tables.read("frames", tmp_path / "tables/frames.parquet")
+    clean = np.stack(FrameReader(tmp_path / "data").read(frames))
+    strong = np.concatenate(
+        [
+            corrupt(clean[start : start + 3], name="gaussian_noise", severity=3, seed=0, clips=clip)
+            for start, clip in ((0, "clip-0"), (3, "clip-1"))
+        ]
+    )
+    assert np.array_equal(seen.batches[0], clean)
+    assert np.array_equal(seen.batches[2], strong)
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_rows_and_tracks(tmp_path: Path) -> None:
+    planned = prepared(tiny.write(tmp_path, clips=2, frames=5))
+    assert do_all(planned) == []
+    frames = tables.read("frames", tmp_path / "tables/frames.parquet")
+    for cell in planned.cells:
+        raw, shown = planned.store.get(cell.part.detections), planned.store.get(cell.part.key)
+        assert shown.drop(columns="track_id").equals(raw.drop(columns="track_id"))
+        assert raw["track_id"].isna().all()
+        assert shown["prediction_id"].is_unique
+        assert list(dict.fromkeys(shown["frame_id"])) == frames["frame_id"].tolist()
+        instances = shown[shown["class_id"].notna()]
+        for _, of_frame in instances.groupby("frame_id"):
+            assert of_frame["score"].is_monotonic_decreasing
+        own = shown[shown["class_id"].isna()]
+        assert len(own) == len(frames)
+        assert tables.decode_label_map(own["label_map"].iloc[0]).shape == (48, 64)
+        stages = set(planned.store.timings(cell.part.key)["stage"])
+        assert stages == {"decode", "corrupt", "infer", "track"}
+    clip = frames[frames["clip_id"] == "clip-1"]
+    rows = [instances[instances["frame_id"] == frame] for frame in clip["frame_id"]]
+    box = ["x0_px", "y0_px", "x1_px", "y1_px"]
+    given = [(row[box].to_numpy(), row["score"].to_numpy(), row["class_id"].to_numpy(int)) for row in rows]
+    tracker = planned.params.models["m1"].tracker
+    assert tracker is not None
+    (expected,) = tracking.track([given], tracker=tracker)
+    for found, ids in zip(rows, expected, strict=True):
+        assert found["track_id"].tolist() == ids.tolist()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), RuntimeError("bad_alloc: failed")],
+    ids=["numpy", "cuda", "onnxruntime"],
+)
+def test_out_of_memory_halves_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    path = tiny.write(tmp_path, clips=3, frames=4, models=1)
+    planned = prepared(path, batch_size=12)
+    sizes: list[int] = []
+    worker = work(planned)
+    model = worker._models["m0"]
+    original: Callable[[list[Any]], Any] = model.predict
+
+    def predict(frames: list[Any]) -> Any:
+        sizes.append(len(frames))
+        if len(frames) > 3:
+            raise error
+        return original(frames)
+
+    monkeypatch.setattr(model, "predict", predict)
+    for unit in planned.units:
+        assert worker.work(unit, lambda part: None) == []
+    assert sizes[:6] == [12, 6, 3, 3, 6, 3]
+    assert set(sizes[8:]) == {3}  # it learned
+    assert all(planned.store.has(cell.part.key) for cell in planned.cells)
+
+
+def test_one_frame_that_does_not_fit_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = prepared(tiny.write(tmp_path, models=1))
+    worker = work(planned)
+
+    def predict(frames: list[Any]) -> Any:
+        raise MemoryError("no")
+
+    monkeypatch.setattr(worker._models["m0"], "predict", predict)
+    failures = worker.work(planned.units[0], lambda part: None)
+    assert [(failure.message, failure.mistake) for failure in failures] == [
+        ("inference failed: MemoryError: no", False)
+    ]
+
+
+def test_one_models_fault_leaves_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = prepared(tiny.write(tmp_path))
+    worker = work(planned)
+
+    def predict(frames: list[Any]) -> Any:
+        raise ZeroDivisionError("here")
+
+    monkeypatch.setattr(worker._models["m0"], "predict", predict)
+    done: list[inference.Part] = []
+    failures = [failure for unit in planned.units for failure in worker.work(unit, done.append)]
+    assert {failure.part.model for failure in failures} == {"m0"}
+    assert {part.model for part in done} == {"m1"}
+    assert len(done) == len(failures) == 5
+    assert failures[0].message == "inference failed: ZeroDivisionError: here"
+
+
+def test_a_frame_that_went_bad_is_a_failure_of_its_shard(tmp_path: Path) -> None:
+    path = tiny.write(tmp_path)
+    (tmp_path / "data/images/1-2.png").write_bytes(b"no picture")
+    planned = prepared(path)
+    failures = do_all(planned)
+    assert len(failures) == len(planned.cells)
+    assert all(failure.mistake and "1-2.png" in failure.message for failure in failures)
+
+
+def test_frames_of_several_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny.write(tmp_path / "a", clips=2, frames=3, size=(48, 64), models=1)
+    path = tiny.write(tmp_path / "b", clips=2, frames=3, size=(64, 48), models=1)
+    wide = tables.read("frames", tmp_path / "a/tables/frames.parquet")
+    tall = tables.read("frames", tmp_path / "b/tables/frames.parquet")
+    wide["source_file"] = "../../a/data/" + wide["source_file"]
+    wide["frame_id"] += 100
+    wide["clip_id"] = "wide-" + wide["clip_id"]
+    mixed = pd.concat([wide[:3], tall[:3], wide[3:], tall[3:]], ignore_index=True)
+    tables.write("frames", mixed, tmp_path / "b/tables/frames.parquet")
+    seen = Seen(monkeypatch)
+    planned = prepared(path)
+    assert do_all(planned) == []
+    assert [batch.shape[:3] for batch in seen.batches[:2]] == [(6, 48, 64), (6, 64, 48)]
+    shown = planned.store.get(planned.cells[0].part.key)
+    assert list(dict.fromkeys(shown["frame_id"])) == mixed["frame_id"].tolist()
+
+
+def test_every_codec_gets_whole_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert CORRUPTIONS["h264"].whole_clip
+    path = tiny.write(tmp_path, clips=2, frames=5, models=1, corruptions={"compression": ["h264"]})
+    seen = Seen(monkeypatch)
+    planned = prepared(path, batch_size=3)
+    assert do_all(planned) == []
+    frames = tables.read("frames", tmp_path / "tables/frames.parquet")
+    clean = np.stack(FrameReader(tmp_path / "data").read(frames))
+    expected = corrupt(clean, name="h264", severity=1, clips=frames["clip_id"].tolist())
+    coded = np.concatenate(seen.batches[4:8])  # after the clean frames in batches of 3, 3, 3, 1: 3, 2, 3, 2
+    assert np.array_equal(coded, expected)
+
+
+def test_decoded_once_for_all_severities_and_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = prepared(tiny.write(tmp_path, clips=2, frames=3))
+    read: list[int] = []
+    original = FrameReader.read
+
+    def count(reader: FrameReader, rows: pd.DataFrame) -> Any:
+        read.extend(rows["frame_id"])
+        return original(reader, rows)
+
+    monkeypatch.setattr(FrameReader, "read", count)
+    assert do_all(planned) == []
+    assert sorted(read) == [1, 2, 3, 4, 5, 6]

@@ -1,0 +1,73 @@
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.errors import InputError
+from tasks.models.preprocess import place, prepare_input
+from tasks.params import ModelInput
+
+RESIZES = st.sampled_from(["stretch", "letterbox", "letterbox_top_left"])
+SIDES = st.integers(8, 700)
+
+
+@settings(max_examples=200, deadline=None)
+@given(height=SIDES, width=SIDES, resize=RESIZES, size=st.tuples(st.integers(16, 640), st.integers(16, 640)))
+def test_boxes_come_back_and_stay_inside(height: int, width: int, resize: str, size: tuple[int, int]) -> None:
+    placement = place(height, width, ModelInput.model_validate({"size": size, "resize": resize}))
+    whole = np.array([[0.0, 0.0, width, height], [width / 3, height / 4, width / 2, height]])
+    there = placement.to_input(whole)
+    np.testing.assert_allclose(placement.to_frame(there), whole, rtol=0, atol=1e-9 * max(height, width))
+    # The frame's own corners are the corners of the area that it fills, which lies inside the input.
+    left, top, right, bottom = there[0]
+    assert (right - left, bottom - top) == pytest.approx((placement.width_px, placement.height_px))
+    assert left >= 0
+    assert top >= 0
+    assert right <= size[1] + 1e-9
+    assert bottom <= size[0] + 1e-9
+
+
+@settings(max_examples=30, deadline=None)
+@given(height=st.integers(40, 200), width=st.integers(40, 200), resize=RESIZES, seed=st.integers(0, 99))
+def test_a_mark_in_the_frame_is_found_where_the_mapping_says(height: int, width: int, resize: str, seed: int) -> None:
+    """An image with one bright rectangle: its centre of light in the input, mapped back, is its centre."""
+    generator = np.random.default_rng(seed)
+    x0, y0 = generator.integers(4, width - 24), generator.integers(4, height - 24)
+    frame = np.zeros((height, width, 3), np.uint8)
+    frame[y0 : y0 + 16, x0 : x0 + 16] = 200
+    declared = ModelInput.model_validate({"size": (96, 128), "resize": resize, "pad": 0})
+    pixels, placement = prepare_input(frame, declared)
+    light = pixels[0].numpy()
+    ys, xs = np.mgrid[: light.shape[0], : light.shape[1]] + 0.5
+    centre = [float((light * axis).sum() / light.sum()) for axis in (xs, ys)] * 2
+    back = placement.to_frame(np.array([centre]))[0]
+    assert back[:2] == pytest.approx([x0 + 8, y0 + 8], abs=0.6)
+
+
+def test_pixels_are_those_of_opencv() -> None:
+    frame = np.random.default_rng(0).integers(0, 255, (60, 83, 3), dtype=np.uint8)
+    frame = cv2.GaussianBlur(frame, (0, 0), 2)
+    declared = ModelInput(size=(96, 112), resize="letterbox_top_left", channels="bgr", pad=114)
+    pixels, _ = prepare_input(frame, declared)
+    ratio = min(96 / 60, 112 / 83)
+    inner = cv2.resize(frame[:, :, ::-1], (int(83 * ratio), int(60 * ratio)), interpolation=cv2.INTER_LINEAR)
+    expected = np.full((96, 112, 3), 114, np.uint8)
+    expected[: inner.shape[0], : inner.shape[1]] = inner
+    # OpenCV computes with weights of 11 bits: one grey level apart at most.
+    assert np.abs(pixels.numpy().transpose(1, 2, 0) - expected).max() <= 1
+
+
+def test_values_are_scaled_then_normalised_in_the_declared_order() -> None:
+    frame = np.full((4, 4, 3), (10, 20, 30), np.uint8)
+    declared = ModelInput(channels="bgr", scale=0.5, mean=(1.0, 2.0, 3.0), std=(2.0, 4.0, 8.0))
+    pixels, _ = prepare_input(frame, declared)
+    assert pixels[:, 0, 0].tolist() == [(15 - 1) / 2, (10 - 2) / 4, (5 - 3) / 8]
+    assert frame.tolist() == np.full((4, 4, 3), (10, 20, 30)).tolist()
+
+
+def test_a_size_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(InputError, match="takes 16x8 px"):
+        place(16, 16, ModelInput(size=(8, 16)))
+    with pytest.raises(InputError, match=r"needs input\.size"):
+        place(16, 16, ModelInput(resize="stretch"))

@@ -1,0 +1,79 @@
+import pytest
+
+from tasks.class_map import BUILT_IN, COCO80, match_classes, named, resolve
+from tasks.errors import InputError
+from tasks.params import Model
+
+OURS = {0: "car", 1: "truck", 2: "dog", 3: "person"}
+THEIRS = {10: "car", 20: "person", 30: "bus"}
+
+
+def model(class_map: object = None) -> Model:
+    return Model.model_validate({"adapter": "onnx", "weights": "x.onnx", "class_map": class_map})
+
+
+def test_coco80_is_the_categories_in_rising_order() -> None:
+    assert list(COCO80) == sorted(COCO80)
+    assert len(COCO80) == 80
+    assert (COCO80[1], COCO80[13], COCO80[90]) == ("person", "stop sign", "toothbrush")
+    assert [BUILT_IN["coco80"][index] for index in (0, 11, 79)] == ["person", "stop sign", "toothbrush"]
+    assert not {12, 26, 29, 30, 45, 66, 68, 69, 71, 83} & COCO80.keys()  # the ids that COCO never used
+
+
+def test_coco80_reaches_coco_ids_through_names() -> None:
+    indices = {index: str(index) for index in range(80)}
+    assert list(resolve(model("coco80"), indices, COCO80).values()) == list(COCO80)
+    assert resolve(model("coco80"), named("coco80", indices), {7: "person", 8: "car"})[2] == 8
+
+
+def test_without_a_map_names_meet() -> None:
+    found = match_classes(model(), OURS, THEIRS)
+    assert found.mapping == {0: 10, 1: None, 2: None, 3: 20}
+    assert found.dropped == ()
+    assert found.unmapped == ("truck", "dog")
+    assert found.unreached == ("bus",)
+
+
+def test_ids_meet_only_when_no_name_does() -> None:
+    assert resolve(model(), {10: "0", 11: "1"}, THEIRS) == {10: 10, 11: None}
+    assert resolve(model(), {10: "person", 20: "1"}, THEIRS) == {10: 20, 20: None}
+
+
+def test_ids_may_be_strings_as_json_has_them() -> None:
+    assert resolve(model(), {"0": "car"}, THEIRS) == {0: 10}
+
+
+def test_dict_maps_many_to_one_drops_and_reports() -> None:
+    found = match_classes(model({"car": "car", 1: 10, "dog": None}), OURS, THEIRS)
+    assert found.mapping == {0: 10, 1: 10, 2: None, 3: None}
+    assert found.dropped == ("dog",)
+    assert found.unmapped == ("person",)
+    assert found.unreached == ("person", "bus")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"caar": "car"}, "did you mean 'car'"),
+        ({"car": "persn"}, "did you mean 'person'"),
+        ({9: "car"}, "no class 9"),
+        ({"car": 11}, "no class 11"),
+        ({"car": "car", 0: "bus"}, "the same class"),
+        ("coco81", "did you mean 'coco80'"),
+    ],
+)
+def test_unknown_classes_are_named_with_the_nearest(given: object, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        resolve(model(given), OURS, THEIRS)
+
+
+def test_a_built_in_map_must_be_long_enough() -> None:
+    with pytest.raises(InputError, match="ids up to 80"):
+        named("coco80", {80: "80"})
+
+
+def test_classes_of_other_kinds_are_passed_over() -> None:
+    given = model({"car": "car", "sky": "heaven"})
+    assert resolve(given, OURS, THEIRS, known={"sky", "heaven"})[0] == 10
+    with pytest.raises(InputError, match="sky"):
+        resolve(given, OURS, THEIRS)

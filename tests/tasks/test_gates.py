@@ -1,0 +1,176 @@
+"""Gates on a table of scores written by hand."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from tasks import gates, params, tables
+from tasks.errors import InputError
+
+MODEL = {"adapter": "small", "weights": "x"}
+FAMILY = {"clean": "clean", "fog": "weather", "rain": "weather", "blur": "optics"}
+MAP = {  # by model: clean, then corruption -> severities 1 and 2
+    "old": {"clean": [0.6], "fog": [0.5, 0.3], "rain": [0.4, 0.2], "blur": [0.5, 0.5]},
+    "new": {"clean": [0.62], "fog": [0.55, 0.35], "rain": [0.3, 0.2], "blur": [0.5, math.nan]},
+}
+
+
+def row(model, task, metric, corruption, severity, value, slice_="all", class_="all", status=None, family=None):
+    status = status or ("failed" if math.isnan(value) else "ok")
+    known = dict.fromkeys(tables.SCHEMAS["scores"].names)
+    return known | {
+        "model": model,
+        "task": task,
+        "corruption": corruption,
+        "family": family or FAMILY[corruption],
+        "severity": severity,
+        "slice": slice_,
+        "class": class_,
+        "metric": metric,
+        "value": value,
+        "n_units": 7,
+        "n_frames": 9,
+        "n_objects": 11,
+        "status": status,
+    }
+
+
+def table():
+    rows = []
+    for model, cells in MAP.items():
+        for corruption, values in cells.items():
+            for place, value in enumerate(values):
+                severity = place + (corruption != "clean")
+                rows.append(row(model, "detection", "map", corruption, severity, value))
+                night = value - (0.1 if model == "new" else 0)
+                rows.append(row(model, "detection", "map", corruption, severity, night, "time=night"))
+                rows.append(row(model, "detection", "map", corruption, severity, value, class_="car"))
+                tag = (model, "detection", "map", corruption, severity, math.nan, "occluded=yes")
+                rows.append(row(*tag, status="not_defined"))
+                rows.append(row(model, "semantic", "miou", corruption, severity, 0.7))
+        for task in ("detection", "semantic"):
+            rows.append(row(model, task, "mpc", "all", None, 0.4, family="all"))
+            rows.append(row(model, task, "mpc", "all", None, 0.35, family="weather"))
+            rows.append(row(model, task, "mpc", "fog", None, 0.45))
+            rows.append(row(model, task, "rpc", "all", None, 0.66, family="all"))
+    rows.append(row("new", "detection", "map", "fog", 1, 0.05) | {"baseline": "old"})  # never taken for a value
+    found = pd.DataFrame(rows)
+    found["severity"] = found["severity"].astype("Int16")
+    return found
+
+
+def judged(*rules, models=("old", "new"), baseline="old", scores=None):
+    chosen = params.parse(
+        {
+            "models": dict.fromkeys(models, MODEL),
+            "baseline": baseline,
+            "corruptions": {"weather": ["fog", "rain"], "optics": ["blur"]},
+            "severities": [1, 2],
+            "gates": list(rules),
+        }
+    )
+    return gates.evaluate(chosen, table() if scores is None else scores)
+
+
+def only(*rules, **more):
+    found = judged(*rules, **more)
+    assert len(found) == 1, found
+    return found.iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("rule", "observed", "status"),
+    [
+        ({"metric": "map", "severity": 0, "min": 0.62}, 0.62, "pass"),
+        ({"metric": "map", "corruption": "clean", "min": 0.63}, 0.62, "fail"),
+        ({"metric": "map", "corruption": "fog", "severity": 2, "min": 0.3}, 0.35, "pass"),
+        ({"metric": "map", "corruption": "fog", "max": 0.4}, 0.45, "fail"),
+        ({"metric": "map", "family": "weather", "severity": 1, "min": 0.5}, (0.55 + 0.3) / 2, "fail"),
+        ({"metric": "map", "family": "weather", "min": 0.35}, (0.45 + 0.25) / 2, "pass"),
+        ({"metric": "map", "severity": 1, "min": 0.4}, (0.55 + 0.3 + 0.5) / 3, "pass"),
+        ({"metric": "map", "severity": 1, "model": "old", "min": 0.5}, (0.5 + 0.4 + 0.5) / 3, "fail"),
+        ({"metric": "map", "corruption": "rain", "against": "baseline", "max_drop": 0.02}, 0.05, "fail"),
+        ({"metric": "map", "corruption": "fog", "against": "baseline", "max_drop": 0.0}, -0.05, "pass"),
+        ({"metric": "map", "corruption": "fog", "against": "clean", "max_drop": 0.2}, 0.62 - 0.45, "pass"),
+        ({"metric": "map", "corruption": "fog", "slice": "time=night", "min": 0.4}, 0.35, "fail"),
+        ({"metric": "mpc", "task": "detection", "min": 0.4}, 0.4, "pass"),
+        ({"metric": "mpc", "task": "detection", "family": "weather", "min": 0.4}, 0.35, "fail"),
+        ({"metric": "mpc", "task": "detection", "corruption": "fog", "min": 0.4}, 0.45, "pass"),
+        ({"metric": "mpc", "task": "detection", "against": "clean", "max_drop": 0.2}, 0.62 - 0.4, "fail"),
+        ({"metric": "map", "min": 0.1}, math.nan, "not_run"),  # a mean over a failed cell
+        ({"metric": "hota", "min": 0.1}, math.nan, "not_run"),  # known, but not of this run
+        ({"metric": "map", "slice": "occluded=yes", "severity": 0, "min": 0.1}, math.nan, "not_run"),
+    ],
+)
+def test_a_rule_sees_the_mean_over_what_it_leaves_open(rule, observed, status):
+    found = only(rule)
+    assert found["observed"] == pytest.approx(observed, nan_ok=True)
+    assert found["status"] == status
+    assert found["reason"]
+    assert found["model"] == rule.get("model", "new")
+    assert gates.passed(judged(rule)) == (status == "pass")
+
+
+def test_a_star_stands_for_each_place_where_the_metric_exists():
+    rule = {"metric": "map", "slice": "*", "severity": 1, "against": "baseline", "max_drop": 0.05}
+    found = judged(rule).set_index("slice")
+    assert found["status"].to_dict() == {"all": "pass", "time=night": "fail"}  # occluded=yes has no map
+    assert found.loc["time=night", "observed"] == pytest.approx(0.1 + (0.5 + 0.4 + 0.5 - 0.55 - 0.3 - 0.5) / 3)
+    found = judged({"metric": "map", "corruption": "*", "severity": "*", "min": 0.3})
+    assert list(zip(found["corruption"], found["severity"], found["status"], strict=True)) == [
+        ("fog", 1, "pass"),
+        ("fog", 2, "pass"),
+        ("rain", 1, "pass"),
+        ("rain", 2, "fail"),
+        ("blur", 1, "pass"),
+        ("blur", 2, "not_run"),
+    ]
+    found = judged({"metric": "map", "family": "*", "severity": 1, "min": 0.45})
+    assert found["status"].tolist() == ["fail", "pass"]
+    assert judged({"metric": "map", "class": "*", "severity": 0, "min": 0.1})["class"].tolist() == ["car"]
+    assert only({"metric": "hota", "class": "*", "min": 0.1})["status"] == "not_run"  # told, not dropped
+
+
+def test_one_model_alone_is_judged_but_has_nothing_to_be_compared_with():
+    scores = table()
+    scores = scores[scores["model"] == "old"]
+    rules = ({"metric": "map", "min": 0.3}, {"metric": "map", "against": "baseline", "max_drop": 0.1})
+    found = judged(*rules, models=("old",), scores=scores)
+    assert found["model"].tolist() == ["old", "old"]
+    assert found["status"].tolist() == ["pass", "not_run"]
+    found = judged({"metric": "map", "severity": 1, "min": 0.3}, baseline=None)
+    assert found["model"].tolist() == ["old", "new"]
+
+
+def test_too_few_units_are_no_verdict():
+    scores = table()
+    scores.loc[scores["corruption"] == "fog", "status"] = "insufficient"
+    assert only({"metric": "map", "corruption": "fog", "severity": 1, "min": 0.1}, scores=scores)["status"] == (
+        "insufficient"
+    )
+
+
+def test_no_rule_is_a_pass():
+    assert gates.passed(judged())
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ({"metric": "mapp", "min": 0}, "rule 1: 'mapp' is no metric of this run; did you mean 'map'"),
+        ({"metric": "map", "corruption": "frog", "min": 0}, "'frog' is no corruption of this run; did you mean 'fog'"),
+        ({"metric": "map", "family": "wether", "min": 0}, "did you mean 'weather'"),
+        ({"metric": "map", "slice": "time=nigth", "min": 0}, "did you mean 'time=night'"),
+        ({"metric": "map", "class": "cart", "min": 0}, "'cart' is no class of detection of this run; .* 'car'"),
+        ({"metric": "map", "task": "semantic", "min": 0}, "'map' is no metric of semantic"),
+        ({"metric": "map", "task": "segmentation", "min": 0}, "'segmentation' is no task"),
+        ({"metric": "map", "severity": 5, "min": 0}, "severity 5 is not in this run"),
+        ({"metric": "mpc", "min": 0}, "expected a `task`: one of detection, semantic"),
+        ({"metric": "mpc", "task": "detection", "severity": 1, "min": 0}, "mean over severities"),
+        ({"metric": "rpc", "task": "detection", "against": "clean", "max_drop": 0.1}, "relative to clean already"),
+    ],
+)
+def test_a_name_that_the_run_does_not_have_is_refused(rule, told):
+    with pytest.raises(InputError, match=told):
+        judged(rule)
