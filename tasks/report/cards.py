@@ -1,6 +1,7 @@
 """The failure gallery as the page shows it: each picture once, cards that refer to them, boxes as SVG paths."""
 
 import base64
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -59,7 +60,9 @@ def cards(gallery: pd.DataFrame, pictures: Pictures) -> list[dict[str, Any]]:
     """The cards of the gallery in the order that the page shows them: worst first, then random, then the others."""
     place = {pick: i for i, pick in enumerate(PICKS)}
     rows = gallery.assign(_pick=gallery["pick"].map(place), _score=gallery["score"].astype(float))
-    rows = rows.sort_values(["_pick", "_score"], kind="stable")
+    # Equal scores are common (nothing found at all): a hash mixes their cells, where the table's order would group them.
+    rows["_mixed"] = [hashlib.sha256(name.encode()).hexdigest() for name in rows["example_id"]]
+    rows = rows.sort_values(["_pick", "_score", "_mixed"], kind="stable")
     return [_card(row, pictures) for row in rows.to_dict("records")]
 
 
@@ -69,13 +72,11 @@ def _card(row: dict[Any, Any], pictures: Pictures) -> dict[str, Any]:
     where = _where(row)
     frame = f"frame {row['frame_index']} of {row['clip_id']}"
     panels: list[dict[str, Any]] = [
-        {"picture": pictures.use(row["clean_file"], width, height), "caption": "Clean", "label": f"Clean {frame}"},
-        {
-            "picture": pictures.use(row["corrupted_file"], width, height),
-            "caption": "Corrupted" if row["severity"] else "As given",
-            "label": f"The same frame, {where}",
-        },
+        {"picture": pictures.use(row["clean_file"], width, height), "caption": "Clean", "label": f"Clean {frame}"}
     ]
+    if row["severity"]:
+        corrupted = pictures.use(row["corrupted_file"], width, height)
+        panels.append({"picture": corrupted, "caption": "Corrupted", "label": f"The same frame, {where}"})
     if row["truth_file"] is not None and not pd.isna(row["truth_file"]):
         for kind, caption in (("truth", "Truth"), ("prediction", "Prediction"), ("difference", "Difference")):
             picture = pictures.use(row[f"{kind}_file"], width, height)
@@ -83,7 +84,7 @@ def _card(row: dict[Any, Any], pictures: Pictures) -> dict[str, Any]:
     elif "truth" in drawn and isinstance(drawn["truth"], list):
         panels.append(
             {
-                "picture": panels[1]["picture"],
+                "picture": panels[-1]["picture"],
                 "caption": "Prediction against truth",
                 "label": _counted(drawn),
                 "paths": _paths(drawn),

@@ -150,7 +150,7 @@ def curve(
         margin={"l": 44, "r": 10, "t": 8, "b": 40},
         hovermode="x unified",
         xaxis={"title": {"text": "severity"}, "tickmode": "linear", "dtick": 1, "zeroline": False},
-        yaxis={"range": [0, top], "title": {"text": escaped(wording.metric(metric))}, "zeroline": False},
+        yaxis={"range": [-0.03 * top, top], "title": {"text": escaped(wording.metric(metric))}, "zeroline": False},
         meta={
             "strength": strengths if known else None,
             "unit": escaped(wording.axis_unit(units[0] if units else None)),

@@ -35,7 +35,7 @@ def verdict(gates: pd.DataFrame) -> Verdict:
     counts = tally(gates)
     total = len(gates)
     if not total:
-        return Verdict("none", "○", "No gates set", "params.yaml sets no gates: nothing was judged.")
+        return Verdict("none", "–", "No gates set", "params.yaml sets no gates: nothing was judged.")
     if counts["fail"]:
         return Verdict("hold", "✕", "Do not ship", f"{counts['fail']} of {total} gates fail.")
     if counts["pass"] == total:

@@ -55,7 +55,7 @@ def test_curve_starts_clean_and_has_both_axes(rows):
     assert first["y"][0] == pytest.approx(numbers.clean_value(rows, "crossing-v1"), abs=6e-5)
     assert figure["layout"]["meta"]["strength"][0] == [None, 25, 18, 15, 10, 7]
     assert figure["layout"]["meta"]["falling"]
-    assert figure["layout"]["yaxis"]["range"] == [0, 0.6]
+    assert figure["layout"]["yaxis"]["range"][1] == 0.6
     looks = {(t["line"]["color"], t["line"]["dash"], t["marker"]["symbol"]) for t in (first, second)}
     assert all(len({look[i] for look in looks}) == 2 for i in range(3)), "hue, dash and marker all differ"
     assert 0.25 in [shape["y0"] for shape in figure["layout"]["shapes"]]
