@@ -65,8 +65,8 @@ class Train(Section):
     """Training of the embedded models."""
 
     epochs: int = Field(8, ge=1)
-    batch_size: int = Field(16, ge=1)
-    learning_rate: float = Field(2e-3, gt=0)
+    batch_size: int = Field(8, ge=1)
+    learning_rate: float = Field(4e-3, gt=0)
     seed: int = 0
     mix: Mix = Mix()
 

@@ -70,7 +70,7 @@ class SmallNetwork(nn.Module):
         """A network for this many classes of each kind; a kind without classes has no head and empty outputs."""
         super().__init__()
         self.counts = (n_objects, n_semantic, n_labels)
-        self.stem = nn.Sequential(_Conv(3, 16, stride=2), _Conv(16, 32, stride=2), _Conv(32, 32))
+        self.stem = nn.Sequential(_Conv(3, 16, stride=2), _Conv(16, 32, stride=2))
         self.stage8 = nn.Sequential(_Conv(32, 48, stride=2), _Residual(48))
         self.stage16 = nn.Sequential(_Conv(48, 80, stride=2), _Residual(80))
         self.stage32 = nn.Sequential(_Conv(80, 96, stride=2), _Conv(96, 96))

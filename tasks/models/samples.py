@@ -144,7 +144,7 @@ def _objects(
     boxes, channels, ignored = [], [], []
     for frame_id in rows["frame_id"]:
         own = by_frame.get(frame_id, objects.iloc[:0])
-        boxes.append(own[["x0_px", "y0_px", "x1_px", "y1_px"]].to_numpy(np.float32))
+        boxes.append(np.array(own[["x0_px", "y0_px", "x1_px", "y1_px"]], dtype=np.float32))
         channels.append(np.array([order[int(key)] for key in own["class_id"]], dtype=np.int64))
         ignored.append((own["ignore"].astype(bool) | own["crowd"].astype(bool)).to_numpy(bool))
     return boxes, channels, ignored

@@ -17,15 +17,13 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tasks.errors import InputError
-from tasks.models.network import MULTIPLE, STRIDE, Heads, SmallNetwork
+from tasks.models.network import MULTIPLE, STRIDE, SmallNetwork
 from tasks.models.nms import class_wise_nms
 from tasks.models.outputs import Description, Output
+from tasks.models.peaks import decode_boxes
 from tasks.params import Model, ModelInput
 
 VERSION: Final = 1
-
-MAX_DETECTIONS: Final = 100
-"""Boxes kept a frame, the best by score: COCO's own limit."""
 
 FORMAT: Final = "stormglass-small"
 """What the metadata of a fitting file calls itself."""
@@ -167,34 +165,6 @@ class SmallModel:
         best = full[:, :, :height, :width].argmax(dim=1)
         maps: npt.NDArray[np.uint8] = self._semantic_ids[best.cpu().numpy()]
         return maps
-
-
-def decode_boxes(heads: Heads, score_threshold: float) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """The best MAX_DETECTIONS peaks of each frame's heat maps, before suppression: boxes, scores, class channels.
-
-    A peak is a cell that no neighbour of its 3x3 surroundings exceeds (Zhou et al. 2019, "Objects as Points").
-
-    Returns:
-        For each frame boxes float32 (N, 4) xyxy in pixels, unclipped, scores (N,) and channels (N,) of the heat map.
-    """
-    heat = heads.heat.sigmoid()
-    batch, channels, rows, columns = heat.shape
-    if channels == 0:
-        return [(heat.new_zeros(0, 4), heat.new_zeros(0), torch.zeros(0, dtype=torch.int64))] * batch
-    peaks = heat == functional.max_pool2d(heat, 3, stride=1, padding=1)
-    found = []
-    for index in range(batch):
-        places = (peaks[index] & (heat[index] > score_threshold)).flatten().nonzero().squeeze(1)
-        scores = heat[index].flatten()[places]
-        order = scores.argsort(descending=True, stable=True)[:MAX_DETECTIONS]
-        places, scores = places[order], scores[order]
-        classes = places // (rows * columns)
-        cells = places % (rows * columns)
-        x = (cells % columns + 0.5) * STRIDE
-        y = (cells // columns + 0.5) * STRIDE
-        left, top, right, bottom = heads.sides[index].flatten(1)[:, cells]
-        found.append((torch.stack([x - left, y - top, x + right, y + bottom], dim=1), scores, classes))
-    return found
 
 
 def _fold(module: nn.Module) -> None:

@@ -34,6 +34,7 @@ def publish(params: Params, layout: Layout) -> None:
     about = _read_json(layout.gallery / "about.json", "gallery")
     # Without run.json (tables that came from another machine) the page merely lacks those facts.
     facts = json.loads(layout.run_facts.read_text(encoding="utf-8")) if layout.run_facts.exists() else {}
+    maps = layout.scores / "class_map.json"
     made: dict[str, str] = {
         PAGE: page.render(
             params,
@@ -46,6 +47,7 @@ def publish(params: Params, layout: Layout) -> None:
             about=about,
             card=card,
             facts=facts,
+            class_maps=json.loads(maps.read_text(encoding="utf-8")) if maps.exists() else {},
         ),
         "metrics.json": companions.metrics_json(overview, gates),
         "slices.csv": companions.to_csv(slices),

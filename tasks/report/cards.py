@@ -60,7 +60,7 @@ def cards(gallery: pd.DataFrame, pictures: Pictures) -> list[dict[str, Any]]:
     """The cards of the gallery in the order that the page shows them: worst first, then random, then the others."""
     place = {pick: i for i, pick in enumerate(PICKS)}
     rows = gallery.assign(_pick=gallery["pick"].map(place), _score=gallery["score"].astype(float))
-    # Equal scores are common (nothing found at all): a hash mixes their cells, where the table's order would group them.
+    # Equal scores are common (nothing found at all): a hash mixes their cells, the table's order would group them.
     rows["_mixed"] = [hashlib.sha256(name.encode()).hexdigest() for name in rows["example_id"]]
     rows = rows.sort_values(["_pick", "_score", "_mixed"], kind="stable")
     return [_card(row, pictures) for row in rows.to_dict("records")]

@@ -38,6 +38,7 @@ def render(
     about: dict[str, Any],
     card: dict[str, Any],
     facts: dict[str, Any],
+    class_maps: dict[str, Any],
 ) -> str:
     """The page as text.
 
@@ -52,6 +53,7 @@ def render(
         about: gallery/about.json.
         card: tables/card.json.
         facts: run.json; empty without one.
+        class_maps: scores/class_map.json: by model and kind, what its classes became; empty without one.
     """
     charts: dict[str, figures.Figure] = {}
     pictures = cards.Pictures(layout.gallery)
@@ -72,7 +74,7 @@ def render(
         "data_set": card,
         "facts": facts,
         "moving": [fact["name"] for fact in about["corruptions"] if fact["moves_pixels"]],
-        "problems": _problems(scores, about),
+        "problems": [*_problems(scores, about), *_class_problems(class_maps)],
         "definitions": [
             (wording.metric(tables.HEADLINE[task]), wording.DEFINITIONS[tables.HEADLINE[task]])
             for task in numbers.tasks_of(scores)
@@ -152,4 +154,21 @@ def _problems(scores: pd.DataFrame, about: dict[str, Any]) -> list[str]:
         if len(cells) > 50:
             found.append(f"and {len(cells) - 50} further cells: {words}")
     found += [f"not shown in the gallery: {reason}" for reason in about["unreadable"].values()]
+    return found
+
+
+def _class_problems(class_maps: dict[str, Any]) -> list[str]:
+    """Classes that meet none of the other side's: their predictions count for nothing, or their truth is all missed."""
+    found = []
+    for model, kinds in class_maps.items():
+        for kind, maps in kinds.items():
+            for key, words in (
+                ("dropped", "are dropped by the class map"),
+                ("unmapped", "reach no class of the data set: what it predicts of them counts for nothing"),
+                ("unreached", "of the data set are reached by none of its classes: their truth counts as missed"),
+            ):
+                names = [str(name) for name in maps.get(key, [])]
+                if names:
+                    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+                    found.append(f"{model}, {kind} classes: {shown} {words}")
     return found

@@ -144,6 +144,9 @@
       autoWidth: false,
       layout: { topStart: "search", topEnd: many ? "pageLength" : null, bottomStart: many ? "info" : null, bottomEnd: many ? "paging" : null },
     }, options));
+    // DataTables calls every table's pages the same; a page with several of them needs names.
+    const pages = $("nav", tables[id].table().container());
+    if (pages) pages.setAttribute("aria-label", "Pages of the " + id.replace("-", " "));
   }
   tabulate("gate-table");
   tabulate("comparison-table");

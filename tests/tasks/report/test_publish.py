@@ -113,6 +113,17 @@ def test_a_failed_cell_is_named(tmp_path):
     assert json.loads((tmp_path / "reports" / "metrics.json").read_text())["crossing-v2"]["detection"]["mpc"] is None
 
 
+def test_classes_that_meet_nothing_are_named(tmp_path):
+    run = report_factory.params(gates=[])
+    scores = tmp_path / "scores"
+    scores.mkdir()
+    maps = {"mapping": {}, "dropped": [], "unmapped": ["dog"], "unreached": ["van"]}
+    (scores / "class_map.json").write_text(json.dumps({"crossing-v1": {"object": maps}}))
+    text = published(tmp_path, run, report_factory.scores(run, tasks=["detection"]))
+    assert "crossing-v1, object classes: dog reach no class of the data set" in text
+    assert "van of the data set are reached by none" in text
+
+
 def test_missing_picture_is_the_users_to_mend(tmp_path):
     run = report_factory.params(gates=[])
     published(tmp_path, run, report_factory.scores(run, tasks=["detection"]))
