@@ -5,6 +5,7 @@ Exit status: 0 done; 1 the work failed or a gate did; 2 the user's input is wron
 
 import argparse
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ TRIAL = frozenset({"infer", "score", "gallery", "publish"})
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
     arguments = _parser().parse_args(argv)
+    _show_logs()
     developer = arguments.traceback or os.environ.get("STORMGLASS_TRACEBACK") == "1"
     try:
         return int(arguments.command(arguments) or 0)
@@ -48,6 +50,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+
+
+def _show_logs() -> None:
+    """What tasks have to say while they work goes to stderr, whatever Prefect makes of logging."""
+    told = logging.getLogger("tasks")
+    if not told.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        told.addHandler(handler)
+        told.setLevel(logging.INFO)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,6 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     coco.add_argument("format", choices=["coco"], metavar="FORMAT", help="coco")
     coco.add_argument("source", type=Path, metavar="SRC", help="the annotation file")
     coco.add_argument("--images", type=Path, required=True, metavar="DIR", help="the folder its file names start from")
+    coco.add_argument("--semantic", type=Path, metavar="DIR", help="PNG maps of category ids, named as the images")
+    coco.add_argument("--semantic-classes", type=Path, metavar="FILE", help="YAML that names their classes")
     coco.add_argument("destination", type=Path, metavar="DEST")
     add("check", _check, "Check params, models and data set without running anything.")
     whole = add("run", _run, "All stages on your own data and models, into one folder.")
@@ -155,7 +169,13 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _import(arguments: argparse.Namespace) -> None:
     from tasks.data.coco import import_coco
 
-    import_coco(arguments.source, arguments.images, arguments.destination)
+    import_coco(
+        arguments.source,
+        arguments.images,
+        arguments.destination,
+        semantic_dir=arguments.semantic,
+        semantic_classes=arguments.semantic_classes,
+    )
     print(f"Wrote {arguments.destination / 'dataset.json'}; name the folder in params.yaml under dataset.path.")
 
 

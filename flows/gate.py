@@ -1,21 +1,21 @@
 """`stormglass gate`: may it ship?"""
 
+import math
+
 from flows.runtime import Run
 from tasks import gates, tables
 
 
 def judge(run: Run) -> int:
-    """Print a line for each rule; 1 when one fails, else 0.
+    """Print a line for each rule and model; 1 unless every rule passed, for one that cannot be judged is no success.
 
     Raises:
-        InputError: there are no scores yet.
+        InputError: there are no scores yet, or a rule asks for what they do not have.
     """
-    scores = tables.read("scores", run.layout.scores / "scores.parquet")
-    verdicts = gates.evaluate(run.params, scores)
+    verdicts = gates.evaluate(run.params, tables.read("scores", run.layout.scores / "scores.parquet"))
     for row in verdicts.to_dict(orient="records"):
-        print(
-            f"{row['status']:<12} {row['rule']}  {row['model']}: {row['observed']:.4g} against {row['threshold']:.4g}"
-        )
-    failed = int((verdicts["status"] == "fail").sum())
-    print(f"{failed} of {len(verdicts)} failed" if len(verdicts) else "no gates in params")
-    return 1 if failed else 0
+        figures = "" if math.isnan(row["observed"]) else f" {row['observed']:.4f} against {row['threshold']:g}"
+        print(f"{row['status']:<12} {row['model']}{figures}: {row['rule']}. {row['reason']}")
+    passes = int((verdicts["status"] == "pass").sum())
+    print(f"{passes} of {len(verdicts)} passed" if len(verdicts) else "params has no gates")
+    return 0 if gates.passed(verdicts) else 1

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -182,15 +183,17 @@ def _blend(average: SmallNetwork, network: SmallNetwork, keep: float) -> None:
 
 @contextmanager
 def _reproducible(seed: int) -> Iterator[None]:
-    """Seed torch and fix its threads within; put both back after."""
-    before = torch.get_num_threads()
+    """Seed torch, fix its threads and keep OpenCV, which prepares batches beside it, to one; put all back after."""
+    before, beside = torch.get_num_threads(), cv2.getNumThreads()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         torch.set_num_threads(THREADS)
+        cv2.setNumThreads(1)
         try:
             yield
         finally:
             torch.set_num_threads(before)
+            cv2.setNumThreads(beside)
 
 
 def _write(trained: Trained, classes: dict[str, dict[int, str]], config: dict[str, Any], weights: Path) -> None:

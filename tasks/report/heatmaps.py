@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -127,7 +128,12 @@ def _on_scale(place: float) -> str:
     """The ink for a cell at `place` (0..1) of SCALE."""
     if math.isnan(place):
         return "#8a94a0"
-    return ink(*(v / 255 for v in unlabel_rgb(sample_colorscale(SCALE, [min(max(place, 0.0), 1.0)])[0])))
+    return _ink_on_scale(round(100 * min(max(place, 0.0), 1.0)))
+
+
+@cache
+def _ink_on_scale(percent: int) -> str:
+    return ink(*(v / 255 for v in unlabel_rgb(sample_colorscale(SCALE, [percent / 100])[0])))
 
 
 def _on_diverging(place: float) -> str:

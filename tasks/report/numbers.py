@@ -79,13 +79,13 @@ def summaries(scores: pd.DataFrame, task: str, metric: str) -> pd.DataFrame:
     return rows[["model", "corruption", "family", "value", "status"]].reset_index(drop=True)
 
 
-def summary(scores: pd.DataFrame, task: str, metric: str, model: str, corruption: str = tables.ALL) -> float:
-    """One summary figure over all data: of one corruption, or of all of them."""
+def summary(scores: pd.DataFrame, task: str, metric: str) -> dict[tuple[str, str], float]:
+    """(model, corruption) -> `metric` over all data; the corruption `all` is the mean over every one of them."""
     rows = summaries(scores, task, metric)
-    rows = rows[(rows["model"] == model) & (rows["corruption"] == corruption)]
-    if corruption == tables.ALL:
-        rows = rows[rows["family"] == tables.ALL]
-    return float(rows["value"].iloc[0]) if len(rows) else float("nan")
+    rows = rows[(rows["corruption"] != tables.ALL) | (rows["family"] == tables.ALL)]
+    return {
+        (str(m), str(c)): float(v) for m, c, v in zip(rows["model"], rows["corruption"], rows["value"], strict=True)
+    }
 
 
 def overview(params: Params, scores: pd.DataFrame) -> pd.DataFrame:
@@ -94,6 +94,7 @@ def overview(params: Params, scores: pd.DataFrame) -> pd.DataFrame:
     for task in tasks_of(scores):
         rows = cells(scores, task)
         sizes = _whole(scores, task)
+        mpc, rpc = summary(scores, task, "mpc"), summary(scores, task, "rpc")
         for model in models_of(params, scores, task):
             found.append(
                 {
@@ -101,8 +102,8 @@ def overview(params: Params, scores: pd.DataFrame) -> pd.DataFrame:
                     "model": model,
                     "metric": tables.HEADLINE[task],
                     "clean": clean_value(rows, model),
-                    "mpc": summary(scores, task, "mpc", model),
-                    "rpc": summary(scores, task, "rpc", model),
+                    "mpc": mpc.get((model, tables.ALL), float("nan")),
+                    "rpc": rpc.get((model, tables.ALL), float("nan")),
                     "n_units": sizes.get(model, (0, 0))[0],
                     "n_frames": sizes.get(model, (0, 0))[1],
                 }

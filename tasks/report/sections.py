@@ -133,6 +133,7 @@ def robustness(params: Params, scores: pd.DataFrame, charts: dict[str, figures.F
         if not order:
             continue
         maps = []
+        mpc, rpc = numbers.summary(scores, task, "mpc"), numbers.summary(scores, task, "rpc")
         for model in numbers.models_of(params, scores, task):
             key = f"map-{task}-{model}"
             charts[key] = heatmaps.robustness_map(rows, model, order, metric=tables.HEADLINE[task])
@@ -141,10 +142,10 @@ def robustness(params: Params, scores: pd.DataFrame, charts: dict[str, figures.F
                     "id": key,
                     "model": model,
                     "takeaway": wording.map_takeaway(rows, model),
-                    "mpc": wording.number(numbers.summary(scores, task, "mpc", model)),
-                    "rpc": wording.percent(numbers.summary(scores, task, "rpc", model)),
+                    "mpc": wording.number(mpc.get((model, tables.ALL))),
+                    "rpc": wording.percent(rpc.get((model, tables.ALL))),
                     "height": charts[key]["layout"]["height"],
-                    "table": _map_table(rows, model, order, scores, task),
+                    "table": _map_table(rows, model, order, mpc, rpc),
                 }
             )
         metric = wording.metric(tables.HEADLINE[task])
@@ -153,7 +154,11 @@ def robustness(params: Params, scores: pd.DataFrame, charts: dict[str, figures.F
 
 
 def _map_table(
-    rows: pd.DataFrame, model: str, order: Sequence[tuple[str, str]], scores: pd.DataFrame, task: str
+    rows: pd.DataFrame,
+    model: str,
+    order: Sequence[tuple[str, str]],
+    mpc: Mapping[tuple[str, str], float],
+    rpc: Mapping[tuple[str, str], float],
 ) -> Content:
     own = rows[(rows["model"] == model) & (rows["severity"] > 0)]
     severities = sorted(int(s) for s in own["severity"].unique())
@@ -169,16 +174,14 @@ def _map_table(
             ok = row["status"] == "ok"
             text = f"{wording.number(row['value'])} ({wording.percent(row['retained'])})" if ok else str(row["status"])
             line.append({"text": text, "severity": severity, "strength": _strength(row)})
-        mpc = numbers.summary(scores, task, "mpc", model, name)
-        rpc = numbers.summary(scores, task, "rpc", model, name)
         lines.append(
             {
                 "family": family.replace("_", " "),
                 "corruption": name,
                 "name": wording.corruption(name),
                 "cells": line,
-                "mpc": wording.number(mpc),
-                "rpc": wording.percent(rpc),
+                "mpc": wording.number(mpc.get((model, name))),
+                "rpc": wording.percent(rpc.get((model, name))),
             }
         )
     return {"severities": severities, "lines": lines}

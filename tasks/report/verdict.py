@@ -79,9 +79,9 @@ def where(gate: Mapping[Any, Any]) -> str:
     elif isinstance(family, str) and family not in ("all", "clean"):
         parts.append(f"family {family.replace('_', ' ')}")
     else:
-        parts.append("all corruptions")
+        parts.append("mean of all corruptions")
     if not clean:
-        parts.append("all severities" if pd.isna(gate["severity"]) else f"severity {int(gate['severity'])}")
+        parts.append("mean of severities" if pd.isna(gate["severity"]) else f"severity {int(gate['severity'])}")
     if gate["slice"] != "all":
         parts.append(wording.slice_name(gate["slice"]))
     if gate["class"] != "all":

@@ -1,5 +1,6 @@
 """`stormglass infer`: faults seen in Prefect, kills, interrupts; in processes as a user starts them."""
 
+import importlib.metadata
 import os
 import signal
 import subprocess
@@ -12,9 +13,12 @@ import pandas as pd
 import psutil
 import pytest
 
-from tasks import tables
+from tasks import inference, tables
+from tasks.corruptions import CORRUPTIONS, gather
+from tasks.inference import shards
+from tasks.layout import Layout
 from tests import tiny
-from tests.flows.conftest import ROOT, Command, environment
+from tests.flows.conftest import environment
 
 FAULT = """
 def frame(pixels, level, moment):
@@ -42,10 +46,15 @@ def path(tmp_path: Path) -> Path:
 
 
 def start(path: Path, *arguments: str, **more: str) -> "subprocess.Popen[str]":
+    paths = [path.parent / "site"]
+    if "PREFECT_API_URL" not in more:  # switched off: then Prefect may not even be imported
+        (path.parent / "without").mkdir(exist_ok=True)
+        (path.parent / "without/prefect.py").write_text("raise RuntimeError('Prefect was imported')")
+        paths.append(path.parent / "without")
     return subprocess.Popen(
         [sys.executable, "-c", SMALL_SHARDS, *arguments],
         cwd=path.parent,
-        env=environment(PYTHONPATH=str(path.parent / "site"), **more),
+        env=environment(PYTHONPATH=os.pathsep.join(map(str, paths)), **more),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -93,15 +102,10 @@ def test_a_failing_shard_is_retried_and_named(path: Path, prefect: dict[str, str
     assert flow["state"]["type"] == "FAILED"
 
 
-def test_after_a_kill_only_the_rest_is_computed(path: Path) -> None:
-    whole_status, _ = finish(start(path, "infer"))
-    assert whole_status == 0
-    whole = shown(path)
-    assert len(whole) == 16
-    tiny.change(path, run={"store": "second"})
+def test_after_a_kill_only_the_rest_is_computed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = start(path, "infer", SLOW_S="0.3")
     deadline = time.monotonic() + 120
-    while len(parts(path, "second")) < 6:
+    while len(parts(path)) < 6:
         assert time.monotonic() < deadline
         assert slow.poll() is None
         time.sleep(0.02)
@@ -109,33 +113,32 @@ def test_after_a_kill_only_the_rest_is_computed(path: Path) -> None:
     slow.kill()
     slow.communicate()
     assert psutil.wait_procs(below, timeout=20)[1] == []
-    before = parts(path, "second")
+    before = parts(path)
     assert 6 <= len(before) < 30
-    assert shown(path).keys() == whole.keys()  # what the first run left is whole still
+    assert not (path.parent / "predictions").exists()
     status, errors = finish(start(path, "infer"))
     assert status == 0, errors
-    after = parts(path, "second")
+    after = parts(path)
     assert before.items() <= after.items()
     assert len(after) == 30  # detections and tracks
     again = shown(path)
-    assert again.keys() == whole.keys()
-    for name, table in whole.items():
+    assert len(again) == 16
+    assert not (path.parent / ".stormglass/prefect").exists()
+
+    monkeypatch.syspath_prepend(str(path.parent / "site"))
+    offered = importlib.metadata.entry_points(group="stormglass.corruptions", name="plugged")
+    monkeypatch.setitem(CORRUPTIONS, "plugged", gather((), offered)["plugged"])
+    monkeypatch.setattr(shards, "MIN_PIXELS", 0)
+    monkeypatch.setattr(shards, "MIN_FRAMES", 4)
+    layout = Layout(path.parent)
+    assert inference.infer(tiny.change(path, run={"store": "uninterrupted"}), layout) == []
+    for name, table in shown(path).items():
         pd.testing.assert_frame_equal(again[name], table, check_exact=True)
 
-
-def test_a_changed_corruption_computes_its_own_cells_only(path: Path) -> None:
-    assert finish(start(path, "infer"))[0] == 0
-    before = parts(path)
-    tiny.change(path, corruptions={"test": ["plugged"], "compression": [{"jpeg_compression": {"quality": [40]}}]})
-    status, errors = finish(start(path, "infer"))
-    assert status == 0
-    assert "infer: 12 parts, 9 already in the store" in errors
-    added = {name: stamp for name, stamp in parts(path).items() if name not in before}
-    assert before.items() <= parts(path).items()
-    assert len(added) == 2 * 3
-    assert {part.parent.parent.name for part in (path.parent / "predictions").glob("*/*/*/*.parquet")} == {
-        "clean", "plugged", "jpeg_compression",
-    }  # fmt: skip
+    levels = {"test": ["plugged"], "compression": [{"jpeg_compression": {"quality": [40]}}]}
+    plan = inference.plan(tiny.change(path, run={"store": ".stormglass/parts"}, corruptions=levels), layout)
+    assert {unit.corruption for unit in plan.units} == {"jpeg_compression"}
+    assert (len(plan.cells), plan.n_missing) == (12, 3)
 
 
 @pytest.mark.parametrize("with_prefect", [False, True])
@@ -155,12 +158,3 @@ def test_an_interrupt_ends_everything(path: Path, prefect: dict[str, str], with_
     assert "Traceback" not in errors
     assert psutil.wait_procs(below, timeout=20)[1] == []
     assert not (path.parent / "predictions").exists()
-
-
-def test_no_prefect_is_imported_when_it_is_switched_off(path: Path, command: Command) -> None:
-    tiny.change(path, corruptions={"noise": ["gaussian_noise"]}, severities=[1])
-    (path.parent / "site/prefect.py").write_text("raise RuntimeError('imported')")
-    done = command("infer", PYTHONPATH=str(path.parent / "site"))
-    assert done.returncode == 0, done.stderr
-    assert not (path.parent / ".stormglass/prefect").exists()
-    assert ROOT.joinpath("flows").is_dir()
