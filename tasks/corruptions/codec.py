@@ -92,8 +92,8 @@ def _encoder(av: Any, shape: tuple[int, ...], *, crf: float) -> Any:
     encoder.framerate = FRAME_RATE
     encoder.time_base = Fraction(1, FRAME_RATE)
     encoder.thread_count = 1
-    # Without macroblock-tree rate control, as in cameras, which cannot look ahead: x264's reads memory it never wrote, so
-    # that the same frames gave other bits on a used heap.
+    # Without macroblock-tree rate control, as in cameras, which cannot look ahead: with it, x264's AVX-512 code gives
+    # other bits for the same frames on a used heap.
     encoder.options = {"crf": f"{crf:g}", "preset": PRESET, "x264-params": "mbtree=0"}
     return encoder
 
@@ -126,6 +126,6 @@ ENTRIES = (
         stage="coding",
         source="x264 through PyAV",
         clip=h264,
-        note=f"preset {PRESET}, no macroblock tree, {FRAME_RATE} frames/s, 4:2:0, BT.709; a still becomes an intra frame",
+        note=f"preset {PRESET}, no macroblock tree, {FRAME_RATE} frames/s, 4:2:0, BT.709; stills: an intra frame",
     ),
 )
