@@ -10,7 +10,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export DO_NOT_TRACK := 1
 export UV_HTTP_TIMEOUT := 300
 
-.PHONY: help setup report test test-slow lint format clean constraints chromium
+.PHONY: help setup report floors test test-slow lint format clean constraints chromium
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,8 +38,11 @@ chromium: $(READY)
 test: $(READY) chromium ## the default tests
 	$(BIN)/python -m pytest -m "not slow"
 
-test-slow: $(READY) chromium ## the tests that take minutes each
+test-slow: report chromium ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
+
+floors: report ## what the embedded models must reach, asserted on the report run
+	$(BIN)/python -m pytest -m slow tests/test_floors.py
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .

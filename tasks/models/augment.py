@@ -59,10 +59,10 @@ def light() -> list[Any]:
         ),
         a.OneOf(
             [
-                a.GaussianBlur(blur_limit=0, sigma_limit=(0.4, 1.2)),
-                a.GaussNoise(std_range=(0.01, 0.05)),
+                a.GaussianBlur(blur_limit=0, sigma_limit=(0.3, 0.9)),
+                a.GaussNoise(std_range=(0.01, 0.04)),
                 a.ISONoise(color_shift=(0.01, 0.03), intensity=(0.1, 0.3)),
-                a.Downscale(scale_range=(0.6, 0.9)),
+                a.Downscale(scale_range=(0.7, 0.95)),
             ],
             p=0.6,
         ),
@@ -101,7 +101,6 @@ def heavy() -> list[Any]:
             [
                 a.HueSaturationValue(hue_shift_limit=15, sat_shift_limit=60, val_shift_limit=30),
                 a.ToGray(),
-                a.ChannelShuffle(),
             ],
             p=0.3,
         ),

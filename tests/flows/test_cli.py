@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
@@ -95,16 +96,23 @@ def test_check_says_what_is_in_order(path: Path, capsys: pytest.CaptureFixture[s
     assert "0-1.png" in capsys.readouterr().err
 
 
-def test_all_stages_on_ones_own_data(path: Path, command: Command) -> None:
+def test_all_stages_on_ones_own_data(path: Path, command: Command, prefect: dict[str, str]) -> None:
     gates = [{"metric": "map", "min": 0.99}]
     edit(path, gates=gates, corruptions={"noise": ["gaussian_noise"]}, severities=[2])
+    tiny.change(path, run={"prefect": True})
     out = path.parent / "out"
-    done = command("run", "--params", path, "--out", out)
+    done = command("run", "--params", path, "--out", out, **prefect)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().splitlines()[-1] == str(out / "reports/robustness.html")
     assert (out / "reports/robustness.html").is_file()
     assert not (path.parent / "reports").exists()
     assert (path.parent / ".stormglass/parts").is_dir()  # shared by all runs of these params
+    url = prefect["PREFECT_API_URL"]
+    found = {item["key"]: item for item in httpx.post(f"{url}/artifacts/latest/filter", json={}).json()}
+    assert set(found) == {"stormglass-verdict", "stormglass-scores", "stormglass-report"}
+    assert found["stormglass-verdict"]["data"] == (out / "reports/summary.md").read_text()
+    assert '"metric": "map"' in found["stormglass-scores"]["data"]
+    assert (out / "reports/robustness.html").as_uri() in found["stormglass-report"]["data"]
     judged = command("gate", "--params", path, "--out", out)
     assert judged.returncode == 1
     assert judged.stdout.splitlines()[0].startswith("fail")
