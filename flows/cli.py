@@ -196,7 +196,7 @@ def _ui(arguments: argparse.Namespace) -> None:
     run = _params(arguments)
     ready = runtime.launch(run.layout.root)
     ready()
-    print(f"Prefect: {os.environ['PREFECT_API_URL'].removesuffix('/api')} (Ctrl-C ends it)", flush=True)
+    print(f"Prefect: {os.environ['PREFECT_API_URL'].removesuffix('/api')} (kept up until Ctrl-C)", flush=True)
     signal.pause()
 
 

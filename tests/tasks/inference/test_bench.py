@@ -239,3 +239,31 @@ def test_decoded_once_for_all_severities_and_models(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(FrameReader, "read", count)
     assert do_all(planned) == []
     assert sorted(read) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_damaged_part_is_computed_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tiny.write(tmp_path, models=1)
+    first = prepared(path)
+    assert do_all(first) == []
+    assert inference.finish(first) == []
+    victim = tmp_path / "predictions/m0/gaussian_noise/3/shard-0000.parquet"  # the same file as the store's
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[:-10] + b"0123456789")
+    second = prepared(path)
+    assert "damaged" in caplog.text
+    assert [(unit.corruption, len(unit.parts)) for unit in second.units] == [("gaussian_noise", 1)]
+    assert do_all(second) == []
+    assert inference.finish(second) == []
+    assert victim.read_bytes() == whole
+
+
+def test_a_part_damaged_after_the_plan_is_a_failed_cell(tmp_path: Path) -> None:
+    planned = prepared(tiny.write(tmp_path, models=1))
+    assert do_all(planned) == []
+    victim = planned.cells[2].part.key
+    file = tmp_path / f".stormglass/parts/{victim[:2]}/{victim}.parquet"
+    file.write_bytes(file.read_bytes()[:-1])
+    (failed,) = inference.finish(planned)
+    assert "damaged" in failed.message
+    cells = tables.read("cells", tmp_path / "predictions/cells.parquet")
+    assert cells.groupby("status").size().to_dict() == {"failed": 1, "ok": 4}

@@ -29,11 +29,9 @@ def frame(pixels, level, moment):
         raise ValueError("this time")
     if kind == "second clip" and pixels[0, 0, 0] == 1:
         raise ValueError("this clip")
-    if kind == "hang":
-        fault.unlink()
+    if kind.startswith("hang") and pixels[0, 0, 0] == 0:
         time.sleep(600)
-    if kind == "die":
-        fault.unlink()
+    if kind.endswith("die") and pixels[0, 0, 0] == 2:
         os._exit(9)
     return 255 - pixels
 """
@@ -83,10 +81,8 @@ def test_one_or_two_workers_and_a_retry_give_the_same(tmp_path: Path, fault: Pat
     assert infer(path, run={"workers": 1}) == []
     one = shown(tmp_path)
     assert len(one) == 3 * 5 + 1
-    assert infer(path, run={"workers": 2, "store": "second"}) == []
-    assert_equal(shown(tmp_path), one)
     fault.write_text("once")
-    assert infer(path, run={"workers": 2, "store": "third"}) == []
+    assert infer(path, run={"workers": 2, "store": "second"}) == []
     assert not fault.exists()
     assert_equal(shown(tmp_path), one)
     facts = json.loads(Layout(tmp_path).run_facts.read_text())
@@ -114,37 +110,21 @@ def test_a_failed_part_is_named_and_the_others_go_on(tmp_path: Path, fault: Path
     assert (wrong["message"] == "ValueError: this clip").all()
     for part in cells.loc[cells["status"] == "ok", "part"]:
         assert (tmp_path / "predictions" / part).is_file()
-    before = {part: part.stat().st_mtime_ns for part in tmp_path.glob(".stormglass/parts/*/*.parquet")}
     fault.unlink()
-    assert infer(path) == []
-    after = {part: part.stat().st_mtime_ns for part in tmp_path.glob(".stormglass/parts/*/*.parquet")}
-    assert before.items() <= after.items()
+    left = planning.make(tiny.change(path), Layout(tmp_path), devices=("cpu",))
+    assert [(unit.name, len(unit.parts)) for unit in left.units] == [("plugged shard-0001", 2)]
 
 
-@pytest.mark.parametrize(
-    ("kind", "limit", "message"), [("hang", 8, "unit_limit_s"), ("die", 600, "worker process died")]
-)
-def test_a_worker_that_hangs_or_dies_is_started_again(
-    tmp_path: Path, fault: Path, kind: str, limit: float, message: str
-) -> None:
-    path = write(tmp_path, unit_limit_s=limit, retries=0)
-    fault.write_text(kind)
-    failed = infer(path)
-    assert {(part.corruption, part.shard) for part in failed} == {("plugged", "shard-0000")}
-    assert all(message in part.message for part in failed)
+def test_a_worker_that_hangs_or_dies_is_started_again(tmp_path: Path, fault: Path) -> None:
+    path = write(tmp_path, unit_limit_s=8, retries=0)
+    fault.write_text("hang, die")
+    failed = {part.shard: part for part in infer(path)}
+    assert set(failed) == {"shard-0000", "shard-0002"}
+    assert failed["shard-0000"].message == "outran run.unit_limit_s (8 s) and was stopped"
+    assert failed["shard-0002"].message == "the worker process died (exit status 9)"
     cells = tables.read("cells", tmp_path / "predictions/cells.parquet")
-    assert (cells["status"] == "ok").sum() == 13  # the next process did the rest
-
-
-def test_a_damaged_part_is_computed_again(tmp_path: Path, fault: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = write(tmp_path)
-    assert infer(path) == []
-    whole = shown(tmp_path)
-    victim = tmp_path / "predictions/m0/gaussian_noise/3/shard-0002.parquet"  # the same file as the store's
-    victim.write_bytes(victim.read_bytes()[:-10] + b"0123456789")
-    assert infer(path) == []
-    assert "damaged" in caplog.text
-    assert_equal(shown(tmp_path), whole)
+    assert set(cells.loc[cells["status"] == "failed", "corruption"]) == {"plugged"}
+    assert (cells["status"] == "ok").sum() == 11  # the next process did the rest
 
 
 def test_no_worker_outlives_the_run(tmp_path: Path, fault: Path) -> None:
@@ -189,7 +169,7 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path: Path, fault: Path) 
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path / 'site'}:{Path.cwd()}"}
     parent = subprocess.Popen([sys.executable, "-c", code, str(path)], env=environment)
     deadline = time.monotonic() + 120
-    while fault.exists():  # until a worker hangs inside a unit
+    while not list(tmp_path.glob(".stormglass/parts/*/*.json")):  # the clean part: then a worker hangs in the next unit
         assert time.monotonic() < deadline
         assert parent.poll() is None
         time.sleep(0.1)
