@@ -1,7 +1,10 @@
 """Class-wise non-maximum suppression."""
 
+import contextlib
+import importlib.util
+from pathlib import Path
+
 import torch
-from torchvision.ops import nms
 
 
 def class_wise_nms(
@@ -26,5 +29,21 @@ def class_wise_nms(
     exact = boxes.double()
     low, high = exact.min(), exact.max()
     strip = (class_ids.double() * (high - low + 1)).unsqueeze(1)
-    kept: torch.Tensor = nms(exact - low + strip, scores.double(), iou_threshold)
+    _load_kernels()
+    kept: torch.Tensor = torch.ops.torchvision.nms(exact - low + strip, scores.double(), iou_threshold)
     return kept
+
+
+def _load_kernels() -> None:
+    """Make torchvision's operators known to torch: from its library alone, for importing all of it takes some 5 s of
+    CPU time in every worker; by importing it where the library is not found or does not load.
+    """
+    if hasattr(torch.ops.torchvision, "nms"):
+        return
+    found = importlib.util.find_spec("torchvision")
+    if found is not None and found.origin is not None:
+        for library in sorted(Path(found.origin).parent.glob("_C*.so")):
+            with contextlib.suppress(OSError):
+                torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
+    if not hasattr(torch.ops.torchvision, "nms"):
+        import torchvision  # noqa: F401  # registers its operators

@@ -87,7 +87,7 @@ def prepare_input(frame: npt.NDArray[np.uint8], settings: ModelInput) -> tuple[t
     are trained; padding; the declared channel order; then `(value * scale - mean) / std`, mean and std in that order.
     """
     placement = place(frame.shape[0], frame.shape[1], settings)
-    pixels = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1).unsqueeze(0).float()
+    pixels = torch.tensor(frame).permute(2, 0, 1).unsqueeze(0).float()  # a copy: frames may be read-only
     inner = (placement.height_px, placement.width_px)
     if tuple(pixels.shape[2:]) != inner:
         pixels = functional.interpolate(
