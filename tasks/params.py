@@ -66,7 +66,7 @@ class Train(Section):
 
     epochs: int = Field(8, ge=1)
     batch_size: int = Field(8, ge=1)
-    learning_rate: float = Field(4e-3, gt=0)
+    learning_rate: float = Field(8e-3, gt=0)
     seed: int = 0
     mix: Mix = Mix()
 

@@ -75,7 +75,7 @@ def heavy() -> list[Any]:
     return [
         a.OneOf(
             [
-                a.RandomBrightnessContrast(brightness_limit=(-0.5, 0.5), contrast_limit=(-0.7, 0.3)),
+                a.RandomBrightnessContrast(brightness_limit=(-0.4, 0.4), contrast_limit=(-0.7, 0.3)),
                 a.RandomGamma(gamma_limit=(40, 280)),
                 a.CLAHE(clip_limit=(2.0, 6.0)),
             ],
@@ -83,15 +83,15 @@ def heavy() -> list[Any]:
         ),
         a.OneOf(
             [
-                a.GaussianBlur(blur_limit=0, sigma_limit=(1.0, 3.0)),
-                a.MedianBlur(blur_limit=(5, 9)),
-                a.Downscale(scale_range=(0.25, 0.5)),
+                a.GaussianBlur(blur_limit=0, sigma_limit=(0.8, 2.2)),
+                a.MedianBlur(blur_limit=(3, 7)),
+                a.Downscale(scale_range=(0.35, 0.6)),
             ],
-            p=0.65,
+            p=0.6,
         ),
         a.OneOf(
             [
-                a.GaussNoise(std_range=(0.05, 0.2)),
+                a.GaussNoise(std_range=(0.04, 0.14)),
                 a.ISONoise(color_shift=(0.02, 0.08), intensity=(0.3, 0.9)),
                 a.MultiplicativeNoise(multiplier=(0.7, 1.3), per_channel=True, elementwise=True),
             ],
@@ -101,6 +101,7 @@ def heavy() -> list[Any]:
             [
                 a.HueSaturationValue(hue_shift_limit=15, sat_shift_limit=60, val_shift_limit=30),
                 a.ToGray(),
+                a.ChannelShuffle(),
             ],
             p=0.3,
         ),

@@ -85,7 +85,7 @@ class SmallNetwork(nn.Module):
         self.heat = nn.Conv2d(40, max(n_objects, 1), 1)
         self.sides = nn.Conv2d(40, 4, 1)
         self.semantic = nn.Conv2d(32, max(n_semantic, 1), 1)
-        self.signs = _Conv(32, 32, stride=2)
+        self.signs = _Conv(48, 32)
         self.label = nn.Conv2d(32, max(n_labels, 1) + 1, 1)  # the last channel is the attention
         nn.init.constant_(self.heat.bias, -torch.log(torch.tensor((1 - PRIOR) / PRIOR)).item())  # type: ignore[arg-type]
         nn.init.constant_(self.sides.bias, 1.0)  # type: ignore[arg-type]
@@ -101,7 +101,7 @@ class SmallNetwork(nn.Module):
         p4 = self.smooth4(self.lateral4(c4) + functional.interpolate(self.down8(p8), scale_factor=2.0, mode="nearest"))
         n_objects, n_semantic, n_labels = self.counts
         trunk = self.boxes(p4)
-        signs = self.label(self.signs(c4)).flatten(2)
+        signs = self.label(self.signs(p8)).flatten(2)
         attention = signs[:, -1:].softmax(dim=2)
         return Heads(
             heat=self.heat(trunk)[:, :n_objects],
