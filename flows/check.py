@@ -11,7 +11,7 @@ from tasks.layout import Layout
 
 
 def examine(run: Run) -> Iterator[str]:
-    """A line for each thing that is in order.
+    """A line for each thing that is in order, and for each problem that a run would live with.
 
     Raises:
         InputError: the first thing that is not.
@@ -20,8 +20,12 @@ def examine(run: Run) -> Iterator[str]:
     yield f"params: {len(params.models)} model(s), {len(params.choices())} corruption(s), {len(params.gates)} gate(s)"
     with tempfile.TemporaryDirectory() as folder:
         layout = Layout(Path(folder))
-        prepare(params.resolve(params.dataset.path), layout.tables, strict=True)
-        yield f"data set: {params.resolve(params.dataset.path)} is in order"
+        card = prepare(params.resolve(params.dataset.path), layout.tables, strict=params.run.strict)
+        left_out = card["images_left_out"]
+        state = f"is usable without {left_out} image(s)" if left_out else "is in order"
+        yield f"data set: {params.resolve(params.dataset.path)} {state}"
+        for problem in card["problems"]:
+            yield f"data set, a problem: {problem}"
         work = inference.plan(params, layout)
         yield f"models: {', '.join(params.models)} fit the data set"
         total = len({cell.part.key for cell in work.cells})

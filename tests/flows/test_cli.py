@@ -92,6 +92,11 @@ def test_check_says_what_is_in_order(path: Path, capsys: pytest.CaptureFixture[s
     assert "1 model(s), 2 corruption(s)" in out
     assert "5 parts on" in out
     (path.parent / "data/images/0-1.png").write_bytes(b"no picture")
+    assert cli.main(["check"]) == 0  # one among good ones: said and counted
+    out = capsys.readouterr().out
+    assert "usable without 1 image(s)" in out
+    assert "0-1.png does not decode" in out
+    tiny.change(path, run={"strict": True})
     assert cli.main(["check"]) == 2
     assert "0-1.png" in capsys.readouterr().err
 
