@@ -26,7 +26,7 @@ from tasks.params import Model, ModelInput
 VERSION: Final = 1
 
 FORMAT: Final = "stormglass-small"
-"""What the metadata of a fitting file calls itself."""
+"""The entry in a fitting file's metadata."""
 
 _TASKS: Final = {"object": "detection", "semantic": "semantic", "label": "classification"}
 
@@ -50,7 +50,8 @@ def describe(model: Model, weights: Path) -> Description:
 
 def save(network: SmallNetwork, classes: Classes, path: Path) -> None:
     """Write weights and class names to `path`, whole or not at all."""
-    metadata = {"format": FORMAT, "version": str(VERSION), "classes": json.dumps(classes, sort_keys=True)}
+    # One entry: safetensors writes several in another order each time, and the same weights shall be the same bytes.
+    metadata = {FORMAT: json.dumps({"version": VERSION, "classes": classes}, sort_keys=True)}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
@@ -183,10 +184,11 @@ def _read_classes(weights: Path) -> dict[str, dict[int, str]]:
             metadata: dict[str, Any] = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise InputError(f"{weights} is not a readable safetensors file ({error}): train the model again.") from None
-    if metadata.get("format") != FORMAT or metadata.get("version") != str(VERSION):
+    said = json.loads(metadata.get(FORMAT, "{}"))
+    if said.get("version") != VERSION:
         raise InputError(
             f"{weights} does not fit adapter 'small': expected metadata format '{FORMAT}' version {VERSION}, "
-            f"got '{metadata.get('format')}' version {metadata.get('version')}; train the model again."
+            f"got {', '.join(metadata) or 'none'} version {said.get('version')}; train the model again."
         )
-    classes = json.loads(metadata["classes"])
+    classes = said["classes"]
     return {kind: {int(key): name for key, name in classes[kind].items()} for kind in _TASKS}

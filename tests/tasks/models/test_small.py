@@ -197,6 +197,14 @@ def test_settings_it_cannot_follow_are_refused(folder: Path) -> None:
         models.load(model(input=ModelInput(channels="bgr").model_dump()), folder=folder, device="cpu")
 
 
+def test_same_weights_are_the_same_bytes(tmp_path: Path) -> None:
+    """Parts are found by the hash of the file: training again to the same weights must not compute them again."""
+    network = SmallNetwork(n_objects=3, n_semantic=3, n_labels=2)
+    for turn in range(8):
+        small.save(network, CLASSES, tmp_path / f"{turn}.safetensors")
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
 def test_saving_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "w.safetensors"
     path.write_text("before")
