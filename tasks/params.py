@@ -52,7 +52,7 @@ class Mix(Section):
     """Shares of training samples that `crossing-v2` sees augmented; the rest stay clean."""
 
     light: float = Field(0.6, ge=0, le=1)
-    heavy: float = Field(0.25, ge=0, le=1)
+    heavy: float = Field(0.15, ge=0, le=1)
 
     @model_validator(mode="after")
     def _at_most_one(self) -> "Mix":
@@ -64,7 +64,7 @@ class Mix(Section):
 class Train(Section):
     """Training of the embedded models."""
 
-    epochs: int = Field(8, ge=1)
+    epochs: int = Field(10, ge=1)
     batch_size: int = Field(8, ge=1)
     learning_rate: float = Field(8e-3, gt=0)
     seed: int = 0

@@ -11,7 +11,6 @@ from tasks.models.augment import RESEMBLED
 
 ROOT = Path(__file__).parent.parent
 CLEAN = {"detection": 0.45, "semantic": 0.70, "tracking": 0.45, "classification": 0.85}
-AUGMENTED_DETECTION = 0.43  # what augmentation costs on clean frames in the same eight epochs: 0.446 against 0.472
 GAIN = 0.02
 
 pytestmark = pytest.mark.slow
@@ -38,8 +37,7 @@ def test_the_run_is_whole(cells: pd.DataFrame) -> None:
 @pytest.mark.parametrize("model", ["crossing-v1", "crossing-v2"])
 def test_clean(cells: pd.DataFrame, model: str, task: str) -> None:
     chosen = cells[(cells["model"] == model) & (cells["task"] == task) & (cells["severity"] == 0)]
-    augmented = model == "crossing-v2" and task == "detection"
-    assert chosen["value"].item() >= (AUGMENTED_DETECTION if augmented else CLEAN[task])
+    assert chosen["value"].item() >= CLEAN[task]
 
 
 @pytest.mark.parametrize("task", CLEAN)

@@ -81,9 +81,9 @@ class SmallNetwork(nn.Module):
         self.down8 = nn.Conv2d(48, 32, 1)
         self.smooth8 = _Conv(48, 48)
         self.smooth4 = _Conv(32, 32)
-        self.boxes = _Conv(32, 40)
-        self.heat = nn.Conv2d(40, max(n_objects, 1), 1)
-        self.sides = nn.Conv2d(40, 4, 1)
+        self.boxes = _Conv(32, 32)
+        self.heat = nn.Conv2d(32, max(n_objects, 1), 1)
+        self.sides = nn.Conv2d(32, 4, 1)
         self.semantic = nn.Conv2d(32, max(n_semantic, 1), 1)
         self.signs = _Conv(48, 32)
         self.label = nn.Conv2d(32, max(n_labels, 1) + 1, 1)  # the last channel is the attention
@@ -99,13 +99,17 @@ class SmallNetwork(nn.Module):
         p16 = self.lateral16(c16) + functional.interpolate(self.lateral32(c32), scale_factor=2.0, mode="nearest")
         p8 = self.smooth8(self.lateral8(c8) + functional.interpolate(p16, scale_factor=2.0, mode="nearest"))
         p4 = self.smooth4(self.lateral4(c4) + functional.interpolate(self.down8(p8), scale_factor=2.0, mode="nearest"))
+        trunk, signs = self.boxes(p4), self.signs(p8)
+        with torch.autocast(x.device.type, enabled=False):  # sides need more than bfloat16's eight bits
+            return self._heads(trunk.float(), p4.float(), signs.float())
+
+    def _heads(self, trunk: torch.Tensor, p4: torch.Tensor, signs: torch.Tensor) -> Heads:
         n_objects, n_semantic, n_labels = self.counts
-        trunk = self.boxes(p4)
-        signs = self.label(self.signs(p8)).flatten(2)
-        attention = signs[:, -1:].softmax(dim=2)
+        votes = self.label(signs).flatten(2)
+        attention = votes[:, -1:].softmax(dim=2)
         return Heads(
             heat=self.heat(trunk)[:, :n_objects],
             sides=self.sides(trunk).clamp(max=LONGEST_SIDE).exp() * STRIDE,
             semantic=self.semantic(p4)[:, :n_semantic],
-            label=(signs[:, :-1] * attention).sum(dim=2)[:, :n_labels],
+            label=(votes[:, :-1] * attention).sum(dim=2)[:, :n_labels],
         )

@@ -104,17 +104,18 @@ def fit(
 ) -> Trained:
     """Train a network; the same arguments give the same weights on the same kind of machine.
 
-    AdamW under a one-cycle schedule (Smith and Topin 2018); batches are prepared in a second thread. The best epoch is
-    that with the highest mean of the validation figures.
+    AdamW under a one-cycle schedule (Smith and Topin 2018); batches are prepared in a second thread. All but the heads
+    is computed in bfloat16 where the processor multiplies it, which takes two thirds of the time; weights stay float32.
+    The best epoch is that with the highest mean of the validation figures.
     """
     with _reproducible(settings.seed), ThreadPoolExecutor(max_workers=1) as background:
+        brief = _multiplies_bfloat16(device)
         network = small.build(classes).to(device).to(memory_format=torch.channels_last)
         average = copy.deepcopy(network)
         steps = -(-len(training) // settings.batch_size) * settings.epochs
-        optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=WEIGHT_DECAY)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, settings.learning_rate, total_steps=max(steps, 2), pct_start=0.15
-        )
+        rate, weights = settings.learning_rate, network.parameters()
+        optimiser = torch.optim.AdamW(weights, rate, weight_decay=WEIGHT_DECAY, fused=True)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=max(steps, 2), pct_start=0.15)
         batches = _batches(training, settings, augmenter, len(classes["object"]), background)
         rows: list[dict[str, Any]] = []
         best, best_epoch, highest = average, 0, -1.0
@@ -124,7 +125,9 @@ def fit(
             network.train()
             for _ in range(steps // settings.epochs):
                 batch = next(batches)
-                parts = losses(network(batch.pixels.to(device)), **batch.targets(device))
+                with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=brief):
+                    heads = network(batch.pixels.to(device))
+                parts = losses(heads, **batch.targets(device))
                 optimiser.zero_grad(set_to_none=True)
                 torch.stack(list(parts.values())).sum().backward()  # type: ignore[no-untyped-call]
                 torch.nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
@@ -174,11 +177,20 @@ def _batches(
 @torch.no_grad()
 def _blend(average: SmallNetwork, network: SmallNetwork, keep: float) -> None:
     """Move the average towards the network, `keep * average + (1 - keep) * network`, batch statistics included."""
-    for ours, theirs in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if ours.is_floating_point():
-            ours.lerp_(theirs, 1 - keep)
-        else:
+    pairs = list(zip(average.state_dict().values(), network.state_dict().values(), strict=True))
+    floats = [pair for pair in pairs if pair[0].is_floating_point()]
+    torch._foreach_lerp_([ours for ours, _ in floats], [theirs for _, theirs in floats], 1 - keep)
+    for ours, theirs in pairs:
+        if not ours.is_floating_point():
             ours.copy_(theirs)
+
+
+def _multiplies_bfloat16(device: str) -> bool:
+    """Whether the device has instructions for bfloat16; emulated, it would be slower than float32."""
+    if torch.device(device).type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in the oldest torch that is accepted
+    return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 @contextmanager
