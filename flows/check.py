@@ -28,5 +28,8 @@ def examine(run: Run) -> Iterator[str]:
             yield f"data set, a problem: {problem}"
         work = inference.plan(params, layout)
         yield f"models: {', '.join(params.models)} fit the data set"
-        total = len({cell.part.key for cell in work.cells})
-        yield f"work: {total} parts on {len(work.devices)} x {work.devices[0]}, {work.n_missing} not in the store yet"
+        if work.recordings:
+            inference.check_recorded(work)
+            yield f"recorded predictions: {len(work.recordings)} file(s) or folder(s) are in order"
+        devices = f"{len(work.devices)} x {work.devices[0]}"
+        yield f"work: {work.n_parts} parts on {devices}, {work.n_missing} not in the store yet"

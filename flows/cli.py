@@ -102,6 +102,12 @@ def _parser() -> argparse.ArgumentParser:
     add("score", _stage, "Measure the predictions.")
     add("gallery", _stage, "Draw the report's pictures.")
     add("publish", _stage, "Write the report.")
+    said = add("predictions", _predictions, "Write what the models said to a CSV file.")
+    said.add_argument("--model", metavar="M")
+    said.add_argument("--corruption", metavar="C")
+    said.add_argument("--severity", type=int, metavar="S", help="0 is clean")
+    said.add_argument("--to", type=Path, required=True, metavar="FILE.csv")
+    said.add_argument("--out", type=Path, metavar="DIR", help="the folder of a `stormglass run`")
     gates = add("gate", _gate, "Judge the scores by the gates of params; status 1 when one fails.")
     gates.add_argument("--out", type=Path, metavar="DIR", help="the folder of a `stormglass run`")
     shown = add("ui", _ui, "Keep the run's Prefect server up and print its address.")
@@ -190,6 +196,13 @@ def _gate(arguments: argparse.Namespace) -> int:
     from flows import gate
 
     return gate.judge(_params(arguments))
+
+
+def _predictions(arguments: argparse.Namespace) -> None:
+    from flows import predictions
+
+    asked = {name: getattr(arguments, name) for name in ("model", "corruption", "severity")}
+    print(predictions.write(_params(arguments), arguments.to, **asked))
 
 
 def _ui(arguments: argparse.Namespace) -> None:

@@ -20,11 +20,13 @@ def infer(
     """
     run = runtime.open_run(params, out, only, limit)
     work = inference.plan(run.params, run.layout)
-    total = len({cell.part.key for cell in work.cells})
-    print(f"infer: {total} parts, {total - work.n_missing} already in the store", file=sys.stderr, flush=True)
-    if work.units:
-        with progress.parts("infer", work.n_missing) as done:
-            (_submit if runtime.enabled() else inference.run_all)(work, done=done)
+    total, left = work.n_parts, work.n_missing
+    print(f"infer: {total} parts, {total - left} already in the store", file=sys.stderr, flush=True)
+    if left:
+        with progress.parts("infer", left) as done:
+            inference.take_recorded(work, done=done)
+            if work.units:
+                (_submit if runtime.enabled() else inference.run_all)(work, done=done)
     failed = inference.finish(work)
     if failed:
         named = "; ".join(str(part) for part in failed[:5]) + ("; ..." if len(failed) > 5 else "")

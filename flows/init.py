@@ -35,8 +35,15 @@ severities: [1, 2, 3, 4, 5]
 slices:
   attributes: []                # columns of your frames, e.g. [camera, time_of_day]
   crossed: []
+  derived: [brightness, crowding]   # low, mid and high third of what is measured on your frames
   object: [size]
   query: {}
+
+metrics:                        # every score has an interval: a bootstrap over images, or over clips of video
+  resamples: 1000
+  confidence: 0.95
+  break_at: 0.5                 # break points: the strength at which a figure falls below this share of the clean one
+  min_units: 10                 # fewer images or clips than this give a number without an interval
 
 gates: []                       # e.g. {metric: map, family: weather, severity: 3, min: 0.25}
 
@@ -77,7 +84,7 @@ stages:
       - predictions
   score:
     cmd: stormglass score
-    params: [dataset, models, baseline, corruptions, severities, slices]
+    params: [dataset, models, baseline, corruptions, severities, slices, metrics]
     deps:
       - tables
       - predictions
@@ -95,7 +102,7 @@ stages:
       - gallery
   publish:
     cmd: stormglass publish
-    params: [dataset, models, baseline, corruptions, severities, slices, gates, report]
+    params: [dataset, models, baseline, corruptions, severities, slices, metrics, gates, report]
     deps:
       - tables
       - scores

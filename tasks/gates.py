@@ -41,8 +41,9 @@ def evaluate(params: Params, scores: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row per rule, model and each place that its `*` stand for, in the order of params: the rule in words, its
-        selectors (empty where it means the mean), observed (of a drop: reference minus value) and threshold, status
-        (pass, fail, insufficient, not_run) and the reason in a sentence.
+        selectors (empty where it means the mean), observed (of a drop: reference minus value) with its interval (low,
+        high; NaN where the figure is no single row of the scores), threshold, status (pass, fail, insufficient,
+        not_run) and the reason in a sentence. The value alone decides.
 
     Raises:
         InputError: a rule names a metric, task, slice, class, corruption or family that the scores do not have.
@@ -69,7 +70,7 @@ class _Selected:
 
 
 class _Book:
-    """The models' own figures, found by where they stand."""
+    """The models' own figures, found by where they stand, and the intervals of their differences to the baseline."""
 
     def __init__(self, params: Params, scores: pd.DataFrame) -> None:
         own = scores[scores["baseline"].isna()]
@@ -81,14 +82,10 @@ class _Book:
         self.classes = {
             task: list(dict.fromkeys(own.loc[own["task"] == task, "class"])) for task in dict.fromkeys(own["task"])
         }
-        keys = ["model", "task", "metric", "slice", "class", "corruption", "family", "severity"]
-        columns = [*(own[key] for key in keys[:-1]), own["severity"].astype("Int64"), own["value"].astype(float)]
-        self._figures: dict[tuple[Any, ...], Figure] = {}
-        self._n_units: dict[tuple[Any, ...], int] = {}
-        for *key, severity, value, status, n_units in zip(*columns, own["status"], own["n_units"], strict=True):
-            where = (*key, None if pd.isna(severity) else int(severity))
-            self._figures[where] = Figure(value, status)
-            self._n_units[tuple(key[:5])] = int(n_units)
+        self._figures = _figures(own)
+        self._differences = _figures(scores[scores["baseline"] == params.baseline])
+        keys = ["model", "task", "metric", "slice", "class", "n_units"]
+        self._n_units = {tuple(key): int(n) for *key, n in own[keys].itertuples(index=False)}
 
     def value(self, model: str, task: str, metric: str, at: _Selected) -> Figure | None:
         """The figure of one model, a mean where a selector is open; None when the scores have no such row."""
@@ -113,9 +110,59 @@ class _Book:
         """The figure on clean data."""
         return self._figures.get((model, task, metric, at.slice, at.class_, tables.CLEAN, tables.CLEAN, 0))
 
+    def interval(self, gate: Gate, model: str, task: str, at: _Selected, observed: float) -> tuple[float, float]:
+        """The ends of what a rule observes, where that is one row of the scores; else NaN.
+
+        A drop against the baseline is the negative of a row of differences; one against clean is no row.
+        """
+        row = self._row(task, gate.metric, at)
+        found = None
+        if row is not None:
+            metric, *place = row
+            key = (model, task, metric, at.slice, at.class_, *place)
+            if gate.max_drop is None:
+                found = self._figures.get(key)
+            elif gate.against == "baseline" and (difference := self._differences.get(key)) is not None:
+                found = Figure(-difference.value, difference.status, low=-difference.high, high=-difference.low)
+        # A row that states another figure (declared levels that the scores lack, say) lends it no interval.
+        if found is None or not math.isclose(found.value, observed, rel_tol=0, abs_tol=_TOLERANCE):
+            return math.nan, math.nan
+        return found.low, found.high
+
+    def _row(self, task: str, metric: str, at: _Selected) -> tuple[str, str, str, int | None] | None:
+        """Metric, corruption, family and severity of the one row that a rule's figure is; None for other means."""
+        if metric not in robustness.METRICS:
+            if at.severity == 0 or at.corruption == tables.CLEAN:
+                return metric, tables.CLEAN, tables.CLEAN, 0
+            if at.severity is not None:
+                names = [
+                    name
+                    for name, family in self.families.items()
+                    if at.corruption in (None, name)
+                    and at.family in (None, family)
+                    and at.severity in self.levels[name]
+                ]
+                return (metric, names[0], self.families[names[0]], at.severity) if len(names) == 1 else None
+            if metric != tables.HEADLINE[task]:
+                return None
+            metric = "mpc"  # the headline's mean over severities
+        family = self.families[at.corruption] if at.corruption else at.family or tables.ALL
+        return metric, at.corruption or tables.ALL, family, None
+
     def n_units(self, model: str, task: str, metric: str, at: _Selected) -> int:
         """How many sampling units stand behind a figure."""
         return self._n_units.get((model, task, metric, at.slice, at.class_), 0)
+
+
+def _figures(rows: pd.DataFrame) -> dict[tuple[Any, ...], Figure]:
+    """By model, task, metric, slice, class, corruption, family and severity (None for a summary)."""
+    keys = ["model", "task", "metric", "slice", "class", "corruption", "family"]
+    numbers = (rows[name].astype(float) for name in ("value", "low", "high"))
+    columns = [*(rows[key] for key in keys), rows["severity"].astype("Int64"), rows["status"], rows["note"], *numbers]
+    return {
+        (*key, None if pd.isna(severity) else int(severity)): Figure(value, status, low=low, high=high, note=note)
+        for *key, severity, status, note, value, low, high in zip(*columns, strict=True)
+    }
 
 
 def _judge(params: Params, book: _Book, gate: Gate, number: int) -> Iterator[dict[str, Any]]:
@@ -130,6 +177,7 @@ def _judge(params: Params, book: _Book, gate: Gate, number: int) -> Iterator[dic
         # Where `*` stands for nothing at all the rule is still told, as not run.
         for at in places or [_Selected(gate.corruption, gate.family, None, gate.slice, gate.class_)]:
             observed, status, reason = _verdict(params, book, gate, model, task, at)
+            low, high = book.interval(gate, model, task, at, observed)
             yield {
                 "rule": _words(gate, task, at),
                 "task": task,
@@ -142,8 +190,8 @@ def _judge(params: Params, book: _Book, gate: Gate, number: int) -> Iterator[dic
                 "class": at.class_,
                 "observed": observed,
                 "threshold": float(bound),
-                "low": math.nan,
-                "high": math.nan,
+                "low": low,
+                "high": high,
                 "n_units": book.n_units(model, task, gate.metric, at),
                 "status": status,
                 "reason": reason,
@@ -277,7 +325,7 @@ def _problem(figure: Figure | None, model: str, task: str, metric: str) -> tuple
     if figure.status != "ok" or math.isnan(figure.value):
         told = {
             "failed": "its cell failed or is missing",
-            "incomplete": "a cell below it failed or is missing",
+            "incomplete": f"it is incomplete, with {figure.note or 'a cell failed or missing'}",
             "not_applicable": "the corruption does not apply to this data",
         }.get(figure.status, "it is not defined there: no truth, or not measurable on such a slice")
         return "not_run", f"The {metric} of {model} is no number: {told}."

@@ -12,7 +12,7 @@ class Layout:
 
     @property
     def tables(self) -> Path:
-        """`prepare` writes frames, objects, semantic and classes (Parquet) and card.json here."""
+        """`prepare` writes frames, objects, semantic, quality and classes (Parquet) and card.json here."""
         return self.root / "tables"
 
     @property

@@ -64,7 +64,7 @@ class Mix(Section):
 class Train(Section):
     """Training of the embedded models."""
 
-    epochs: int = Field(10, ge=1)
+    epochs: int = Field(9, ge=1)
     batch_size: int = Field(8, ge=1)
     learning_rate: float = Field(8e-3, gt=0)
     seed: int = 0
@@ -98,7 +98,7 @@ class Model(Section):
     """One model version."""
 
     adapter: Name
-    weights: Path
+    weights: Path  # a file; of the adapter 'recorded' also a folder with a file for each cell
     decoder: Name | None = None
     # The name of a built-in map, or model class -> data-set class (null drops it); omitted: the same names or ids.
     class_map: Name | dict[int | str, int | str | None] | None = None
@@ -126,8 +126,19 @@ class Slices(Section):
 
     attributes: tuple[str, ...] = ()
     crossed: tuple[tuple[str, ...], ...] = ()
+    # By thirds of a measurement of the clean frames; a clip lies in one third, by its mean.
+    derived: tuple[Literal["brightness", "contrast", "sharpness", "noise", "blockiness", "crowding"], ...] = ()
     object: tuple[str, ...] = ()
     query: dict[str, str] = {}
+
+
+class Metrics(Section):
+    """Intervals of every score."""
+
+    resamples: int = Field(1000, ge=100)
+    confidence: float = Field(0.95, gt=0, lt=1)
+    break_at: float = Field(0.5, gt=0, lt=1)  # share of the clean figure below which a model counts as broken
+    min_units: int = Field(10, ge=2)  # fewer images, or clips of video, than this give a number without an interval
 
 
 class Gate(Section):
@@ -201,6 +212,7 @@ class Params(Section):
     corruptions: dict[str, tuple[str | dict[str, dict[str, tuple[float, ...]]], ...]] = {}
     severities: tuple[Annotated[int, Field(ge=1, le=5)], ...] = (1, 2, 3, 4, 5)
     slices: Slices = Slices()
+    metrics: Metrics = Metrics()
     gates: tuple[Gate, ...] = ()
     report: Report = Report()
     run: Run = Run()

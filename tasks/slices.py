@@ -1,7 +1,8 @@
 """Slices: the subsets of the data that get figures of their own.
 
-Names: `camera=north` (a value of a column of `frames`), `camera=north & time_of_day=night` (crossed), `query:NAME` (a
-pandas expression over `frames`), and of objects `size=small` (COCO's area ranges) and `occluded=yes` (a tag).
+Names: `camera=north` (a value of a column of `frames`), `camera=north & time_of_day=night` (crossed), `brightness=low`
+(a third of a measurement), `query:NAME` (a pandas expression over `frames` and measurements), and of objects
+`size=small` (COCO's area ranges) and `occluded=yes` (a tag).
 """
 
 import difflib
@@ -61,16 +62,20 @@ class Slice:
         return self.objects is not None
 
 
-def build(choice: settings.Slices, frames: pd.DataFrame, objects: pd.DataFrame) -> tuple[Slice, ...]:
+def build(
+    choice: settings.Slices, frames: pd.DataFrame, objects: pd.DataFrame, quality: pd.DataFrame | None = None
+) -> tuple[Slice, ...]:
     """The slices of `choice` over the scored `frames` and their `objects`, `all` first.
 
     Args:
         choice: the section `slices` of params.
         frames: rows of the table `frames`, those that are scored.
         objects: rows of the table `objects`, those of these frames.
+        quality: the table `quality`; None where the data were prepared without it.
 
     Raises:
-        InputError: an attribute that the tables do not have, or a query that does not evaluate to yes or no by frame.
+        InputError: an attribute or a measurement that the tables do not have, or a query that does not evaluate to yes
+            or no by frame.
     """
     codes, clips = pd.factorize(frames["clip_id"])
     lift = _Lift(np.asarray(codes, dtype=np.int64), len(clips))
@@ -79,8 +84,12 @@ def build(choice: settings.Slices, frames: pd.DataFrame, objects: pd.DataFrame) 
         found += [_named(names, lift) for names in _crossed((column,), frames, "slices.attributes")]
     for columns in choice.crossed:
         found += [_named(names, lift) for names in _crossed(columns, frames, "slices.crossed")]
+    measured = _measured(quality, frames)
+    for column in choice.derived:
+        for third, mask in _thirds(_column_of(measured, column), frames["clip_id"]):
+            found.append(Slice(f"{column}={third}", mask, lift.whole(mask)))
     for name, query in choice.query.items():
-        mask = _query(name, query, frames)
+        mask = _query(name, query, frames.join(measured[measured.columns.difference(frames.columns)]))
         found.append(Slice(f"query:{name}", mask, lift.whole(mask)))
     every = found[0]
     for column in choice.object:
@@ -183,6 +192,45 @@ def _text(value: Any) -> str | None:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
+
+
+def _measured(quality: pd.DataFrame | None, frames: pd.DataFrame) -> pd.DataFrame:
+    """The measurements of `frames`, row by row under their index; no column where there are none."""
+    if quality is None:
+        return pd.DataFrame(index=frames.index)
+    found = quality.set_index("frame_id")
+    missing = frames.loc[~frames["frame_id"].isin(found.index), "frame_id"]
+    if not missing.empty:
+        raise InputError(
+            f"The table quality has no row of frame {missing.iloc[0]}, expected one of each frame: run "
+            "`stormglass prepare` again."
+        )
+    return found.loc[frames["frame_id"]].set_axis(frames.index)
+
+
+def _column_of(measured: pd.DataFrame, column: str) -> pd.Series:
+    if column not in measured.columns:
+        raise InputError(
+            f"slices.derived: '{column}' needs the table quality, which these tables lack: run `stormglass prepare` "
+            "again."
+        )
+    return measured[column].astype(float)
+
+
+def _thirds(values: pd.Series, clips: pd.Series) -> list[tuple[str, Mask]]:
+    """The frames by thirds of a measurement, as (name, mask); whole clips, each by the mean of its frames.
+
+    Equal values stay together, in the third where the middle of their ranks lies; so counts are equal only as far as
+    ties and the lengths of clips allow. Where these leave two thirds, they are low and high; where one, there is none:
+    it would be all frames. A frame without a value, in a clip without one, is in no third.
+    """
+    means = values.groupby(clips).transform("mean")
+    n = int(means.notna().sum())
+    # rank - 1/2 is the middle of a value's places 0..n; twice that is whole, so that the cut is exact.
+    place = (means.rank(method="average") * 2 - 1) * 3 // (2 * n) if n else means
+    parts = sorted(place.dropna().unique())
+    names = {1: (), 2: ("low", "high"), 3: ("low", "mid", "high")}.get(len(parts), ())
+    return [(name, np.asarray(place == part, dtype=bool)) for name, part in zip(names, parts, strict=False)]
 
 
 def _query(name: str, query: str, frames: pd.DataFrame) -> Mask:

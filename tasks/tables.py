@@ -28,6 +28,9 @@ ALL: Final = "all"
 IGNORE: Final = 255
 """The semantic class id of pixels that count for nothing."""
 
+NO_CLASS: Final = "none"
+"""In `confusion`: the background of objects, and classes outside the data set's."""
+
 TASKS: Final = ("classification", "detection", "instance", "semantic", "tracking")
 
 HEADLINE: Final[Mapping[str, str]] = {
@@ -39,7 +42,7 @@ HEADLINE: Final[Mapping[str, str]] = {
 }
 """The metric of each task that mPC and rPC summarise."""
 
-STATUSES: Final = ("ok", "insufficient", "not_defined", "not_applicable", "incomplete", "failed")
+STATUSES: Final = ("ok", "not_reached", "insufficient", "not_defined", "not_applicable", "incomplete", "failed")
 
 
 def _field(name: str, kind: pa.DataType, *, null: bool = False) -> pa.Field:
@@ -86,6 +89,19 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
     ),
     # Semantic truth, one row per frame that has it.
     "semantic": pa.schema([_field("frame_id", pa.int64()), _field("label_map", pa.binary())]),
+    # What each frame looks like (tasks/quality.py, where the units are), one row per frame in the order of `frames`.
+    # Null: the frame is too small to tell.
+    "quality": pa.schema(
+        [
+            _field("frame_id", pa.int64()),
+            _field("brightness", pa.float64()),  # mean luma, grey levels 0..255
+            _field("contrast", pa.float64()),  # standard deviation of luma, grey levels
+            _field("sharpness", pa.float64(), null=True),  # variance of the Laplacian, squared grey levels
+            _field("noise", pa.float64(), null=True),  # sigma, grey levels
+            _field("blockiness", pa.float64(), null=True),  # ratio, about 1 without blocks
+            _field("crowding", pa.int32()),  # objects annotated in the frame, without crowds and ignored ones
+        ]
+    ),
     # What ids mean. kind: object | semantic | label.
     "classes": pa.schema([_field("kind", pa.string()), _field("class_id", pa.int32()), _field("name", pa.string())]),
     # A part's rows: instances carry class_id, score and box; a frame's own outputs (label_map, probabilities) are one
@@ -95,8 +111,9 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
             _field("prediction_id", pa.int64()),
             _field("frame_id", pa.int64()),
             _field("class_id", pa.int32(), null=True),  # the model's own
-            _field("score", pa.float32(), null=True),
-            *[_field(name, pa.float32(), null=True) for name in _BOX],
+            # float64: networks give float32, but other systems' files hold more, and pycocotools compares it all.
+            _field("score", pa.float64(), null=True),
+            *[_field(name, pa.float64(), null=True) for name in _BOX],
             _field("mask", pa.binary(), null=True),
             _field("track_id", pa.int64(), null=True),
             _field("label_map", pa.binary(), null=True),
@@ -148,6 +165,33 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
             _field("n_frames", pa.int32()),
             _field("n_objects", pa.int32()),
             _field("status", pa.string()),
+            _field("note", pa.string(), null=True),  # of a status: `74 of 75 cells`
+        ]
+    ),
+    # The headline of each cell, slice (or class) in every resample: what paired differences are made from, also with
+    # another revision's, for the weights follow from the ids of the sampling units alone.
+    "replicates": pa.schema(
+        [
+            _field("model", pa.string()),
+            _field("task", pa.string()),
+            *_CELL,
+            _field("severity", pa.int16()),
+            _field("slice", pa.string()),
+            _field("class", pa.string()),
+            _field("metric", pa.string()),
+            _field("values", pa.list_(pa.float32())),
+        ]
+    ),
+    # What is taken for what: objects (a detector's at its operating threshold and IoU 0.5), pixels or labelled frames.
+    "confusion": pa.schema(
+        [
+            _field("model", pa.string()),
+            _field("task", pa.string()),
+            *_CELL,
+            _field("severity", pa.int16()),
+            _field("true_class", pa.string()),
+            _field("predicted_class", pa.string()),
+            _field("count", pa.int64()),
         ]
     ),
     # What the gallery picks from: one row per model, task, cell and frame.

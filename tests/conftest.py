@@ -38,7 +38,8 @@ SMALL = {
     "baseline": "crossing-v1",
     "corruptions": {"low_light": ["low_light"], "compression": ["jpeg_compression", {"h264": {"crf": [37, 51]}}]},
     "severities": [2, 5],
-    "slices": {"attributes": ["camera", "time_of_day"], "object": ["size", "occluded"]},
+    "slices": {"attributes": ["camera"], "object": ["size", "occluded"]},
+    "metrics": {"min_units": 2, "resamples": 100},
     "gates": [
         {"metric": "miou", "min": 0.0},
         {"metric": "miou", "slice": "*", "against": "baseline", "max_drop": 1.0},

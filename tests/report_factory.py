@@ -1,11 +1,13 @@
 """A made-up run for the report's tests: consistent tables for any number of models, corruptions, slices and pictures.
 
 Curves fall as real ones do (clean value times an exponential whose rate depends on corruption and model); nothing here
-is measured.
+is measured. Intervals are normal ones around the figure, p is the normal test of the same width, so that an interval
+excludes zero where p is under 0.05, and only there; figures of fewer than `metrics.min_units` units have neither.
 """
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from PIL import Image, ImageDraw
 
 from tasks import tables
 from tasks.layout import Layout
+from tasks.metrics.resampling import q_values
 from tasks.params import Params, parse
 
 FAMILIES: Mapping[str, Sequence[Any]] = {
@@ -30,6 +33,10 @@ SLICES = (
     *("traffic=busy", "traffic=quiet"),
 )
 CLASSES = ("car", "bus", "cyclist", "pedestrian")
+WORSE = "traffic=busy"
+"""The slice on which later models lose."""
+Z = 1.959964
+"""The normal quantile of two-sided 95 %."""
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 CLEAN = {"classification": 0.91, "detection": 0.52, "instance": 0.44, "semantic": 0.76, "tracking": 0.58}
 
@@ -79,12 +86,45 @@ def scores(
             keys = ("corruption", "family", "severity", "slice", "class", "metric")
             base = {tuple(row[k] for k in keys): row["value"] for row in absolute[run.baseline]}
             for model, own in absolute.items():
-                rows += [
+                made = [
                     {**row, "baseline": run.baseline, "value": row["value"] - base[tuple(row[k] for k in keys)]}
                     for row in own
                     if model != run.baseline and row["metric"] != "operating_threshold"
                 ]
-    return pd.DataFrame(rows, columns=tables.SCHEMAS["scores"].names)
+                rows += _tested(made)
+    table = pd.DataFrame(rows, columns=tables.SCHEMAS["scores"].names)
+    return table.astype(dict.fromkeys(("value", "low", "high", "p_value", "q_value"), float))
+
+
+def _with_interval(row: dict[str, Any], least: int) -> dict[str, Any]:
+    """A model's own figure, 0..1, with its interval."""
+    value = row["value"]
+    if math.isnan(value):
+        return row
+    if row["n_units"] < least:
+        return {**row, "status": "insufficient"}
+    half = Z * 0.35 * math.sqrt(max(value * (1 - value), 0.0) / row["n_units"])
+    return {**row, "low": max(value - half, 0.0), "high": min(value + half, 1.0)}
+
+
+def _tested(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Differences with interval and p, and q over the slices and classes of one figure."""
+    found = []
+    families: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        row = {**row, "low": None, "high": None}
+        found.append(row)
+        if row["status"] == "ok":
+            error = 0.09 * (0.5 + unit(row["slice"], row["class"], "error")) / math.sqrt(row["n_units"])
+            row |= {"low": row["value"] - Z * error, "high": row["value"] + Z * error}
+            row["p_value"] = math.erfc(abs(row["value"]) / error / math.sqrt(2))
+            if (row["slice"], row["class"]) != (tables.ALL, tables.ALL):
+                key = tuple(row[name] for name in ("corruption", "family", "severity", "metric"))
+                families.setdefault(key, []).append(row)
+    for lines in families.values():
+        for row, q_value in zip(lines, q_values(row["p_value"] for row in lines), strict=True):
+            row["q_value"] = q_value
+    return found
 
 
 def _absolute(
@@ -107,9 +147,8 @@ def _absolute(
             "status": "ok",
         }
         hard = 0.75 + 0.4 * unit(slice_, class_)
-        clean = round(
-            CLEAN[task] * hard * (1 - 0.01 * place) if slice_ != tables.ALL else CLEAN[task] - 0.01 * place, 6
-        )
+        clean = CLEAN[task] * hard * (1 - 0.01 * place) if slice_ != tables.ALL else CLEAN[task] - 0.01 * place
+        clean = round(min(clean, 0.99), 6)
         rows.append({**blank, "corruption": "clean", "family": "clean", "severity": 0, "value": clean})
         if task == "detection" and slice_ == class_ == tables.ALL:
             rows.append({**rows[-1], "metric": "operating_threshold", "value": 0.4})
@@ -117,7 +156,8 @@ def _absolute(
         for choice in run.choices():
             values = []
             for severity in choice.severities(run.severities):
-                rate = 0.12 + 0.4 * unit(choice.name) - (0.05 + 0.1 * unit(choice.name, slice_)) * place
+                gain = (0.05 + 0.1 * unit(choice.name, slice_)) * place * (-1 if slice_ == WORSE else 1)
+                rate = 0.12 + 0.4 * unit(choice.name) - gain
                 value = clean * float(np.exp(-max(rate, 0.02) * severity * (0.7 + 0.6 * unit(slice_, class_))))
                 missing = failed == (model, choice.name, severity)
                 values.append(float("nan") if missing else value)
@@ -144,7 +184,9 @@ def _absolute(
             summary = {**blank, "corruption": name, "family": family, "status": status}
             rows.append({**summary, "metric": "mpc", "value": value})
             rows.append({**summary, "metric": "rpc", "value": value / clean})
-    return rows
+    return [
+        row if row["metric"] == "operating_threshold" else _with_interval(row, run.metrics.min_units) for row in rows
+    ]
 
 
 def _strength(name: str, severity: int) -> float:
@@ -170,15 +212,15 @@ def gates(run: Params, *, statuses: Sequence[str] = ("pass", "fail"), slice_: st
             "class": "all",
             "observed": 0.2 + 0.01 * i,
             "threshold": 0.25,
-            "low": None,
-            "high": None,
+            "low": 0.15 + 0.01 * i if i % 2 else None,
+            "high": 0.25 + 0.01 * i if i % 2 else None,
             "n_units": 48,
             "status": status,
             "reason": f"mAP {0.2 + 0.01 * i:.3f}, at least 0.25 is asked for",
         }
         for i, status in enumerate(statuses)
     ]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(("observed", "low", "high"), float))
 
 
 def card(name: str = "made-up junction") -> dict[str, Any]:

@@ -68,6 +68,7 @@ def write(
             f"m{seed}": {"adapter": "small", "weights": f"models/m{seed}.safetensors", "tracker": {"name": "bytetrack"}}
             for seed in range(models)
         },
+        "metrics": {"min_units": 2, "resamples": 100},
         "corruptions": corruptions or {"noise": ["gaussian_noise"], "compression": ["jpeg_compression"]},
         "severities": [1, 3],
         "run": {"device": "cpu", "workers": 1, "prefect": False, "retries": 1} | (run or {}),

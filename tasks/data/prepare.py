@@ -18,8 +18,9 @@ from pycocotools import mask as coco_mask
 
 from tasks import tables
 from tasks.data import card, check
-from tasks.data.frames import VIDEO_SUFFIXES, FrameReader, UnreadableFrame, verify, video_sizes
+from tasks.data.frames import VIDEO_SUFFIXES, FrameReader, UnreadableFrame, decode, verify, video_sizes
 from tasks.errors import InputError
+from tasks.quality import Quality, measure
 
 Entry = Mapping[str, Any]
 Size = tuple[int, int]
@@ -28,12 +29,13 @@ Size = tuple[int, int]
 def prepare(dataset_dir: Path, tables_dir: Path, *, strict: bool) -> dict[str, Any]:
     """Check the data set in `dataset_dir` and write its tables and card to `tables_dir`, all of them or none.
 
-    Every image is decoded once. One that does not decode is left out with its annotations, and named in the card.
+    Every image is decoded, checked and measured. One that does not decode is left out with its annotations, and named
+    in the card.
 
     Args:
         dataset_dir: holds dataset.json and what it names.
-        tables_dir: gets frames, objects, semantic and classes (Parquet), card.json and, where images name their
-            sources, attributions.csv. It is replaced as a whole.
+        tables_dir: gets frames, objects, semantic, quality and classes (Parquet), card.json and, where images name
+            their sources, attributions.csv. It is replaced as a whole.
         strict: an image that does not decode is an error.
 
     Returns:
@@ -45,7 +47,7 @@ def prepare(dataset_dir: Path, tables_dir: Path, *, strict: bool) -> dict[str, A
     path = dataset_dir / "dataset.json"
     document = check.load(path)
     check.document(document, str(path))
-    sizes, problems = _sizes(document["images"], dataset_dir)
+    sizes, measured, problems = _decoded(document["images"], dataset_dir)
     if problems and strict:
         raise InputError(f"{next(iter(problems.values()))} run.strict is set, so it stops here.")
     if not sizes:
@@ -55,12 +57,14 @@ def prepare(dataset_dir: Path, tables_dir: Path, *, strict: bool) -> dict[str, A
     frames = _frames(document, images, sizes, path)
     objects = _objects(document, frames, sizes, path)
     semantic = _semantic(document, frames, dataset_dir, sizes, path)
+    quality = _quality(frames, objects, measured)
     classes = _classes(document)
     described = card.describe(document, frames, objects, semantic, classes, list(problems.values()), dataset_dir)
     tables_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{tables_dir.name}.", dir=tables_dir.parent) as scratch:
         folder = Path(scratch) / "tables"
-        for name, table in (("frames", frames), ("objects", objects), ("semantic", semantic), ("classes", classes)):
+        written = {"frames": frames, "objects": objects, "semantic": semantic, "quality": quality, "classes": classes}
+        for name, table in written.items():
             tables.write(name, table, folder / f"{name}.parquet")
         text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
         (folder / "card.json").write_text(text, encoding="utf-8")
@@ -73,8 +77,8 @@ def prepare(dataset_dir: Path, tables_dir: Path, *, strict: bool) -> dict[str, A
     return described
 
 
-def _sizes(images: Sequence[Entry], dataset_dir: Path) -> tuple[dict[int, Size], dict[int, str]]:
-    """(width, height) by image id, and a sentence for each image that does not decode."""
+def _decoded(images: Sequence[Entry], dataset_dir: Path) -> tuple[dict[int, Size], dict[int, Quality], dict[int, str]]:
+    """(width, height) and measurements by image id, and a sentence for each image that does not decode."""
     for image in images:
         if not (dataset_dir / image["file_name"]).is_file():
             raise InputError(
@@ -87,6 +91,7 @@ def _sizes(images: Sequence[Entry], dataset_dir: Path) -> tuple[dict[int, Size],
                 "expected 'index', the number of its frame."
             )
     sizes: dict[int, Size] = {}
+    measured: dict[int, Quality] = {}
     problems: dict[int, str] = {}
     stills = [image for image in images if image.get("index") is None]
     batches = [stills[start : start + 32] for start in range(0, len(stills), 32)]
@@ -96,7 +101,7 @@ def _sizes(images: Sequence[Entry], dataset_dir: Path) -> tuple[dict[int, Size],
                 if isinstance(result, str):
                     problems[key] = result
                 else:
-                    sizes[key] = result
+                    sizes[key], measured[key] = result
     videos: dict[str, list[Size] | str] = {}
     for image in images:
         if image.get("index") is None:
@@ -116,22 +121,38 @@ def _sizes(images: Sequence[Entry], dataset_dir: Path) -> tuple[dict[int, Size],
             problems[image["id"]] = (
                 f"{dataset_dir / name} has no frame {image['index']} that decodes: it ends after {len(decoded)}."
             )
+    measured |= _of_videos([i for i in images if i.get("index") is not None and i["id"] in sizes], dataset_dir)
     order = {image["id"]: row for row, image in enumerate(images)}
-    return sizes, dict(sorted(problems.items(), key=lambda item: order[item[0]]))
+    return sizes, measured, dict(sorted(problems.items(), key=lambda item: order[item[0]]))
 
 
-def _stills(images: Sequence[Entry], dataset_dir: Path) -> dict[int, Size | str]:
+def _stills(images: Sequence[Entry], dataset_dir: Path) -> dict[int, tuple[Size, Quality] | str]:
     reader = FrameReader(dataset_dir)
-    found: dict[int, Size | str] = {}
+    found: dict[int, tuple[Size, Quality] | str] = {}
     for image in images:
         member = image.get("member")
         where = f"{dataset_dir / image['file_name']}" + (f", member {member}" if member else "")
         try:
-            found[image["id"]] = verify(reader.content(image["file_name"], member), where)
+            data = reader.content(image["file_name"], member)
+            # Pillow tells whether it is whole; what is measured is what models see, and OpenCV decodes that.
+            found[image["id"]] = verify(data, where), measure(decode(data, where))
         except UnreadableFrame as error:
             found[image["id"]] = str(error)
     reader.close()
     return found
+
+
+def _of_videos(images: Sequence[Entry], dataset_dir: Path) -> dict[int, Quality]:
+    """Measurements of frames of videos by image id, each video decoded once more in rising order."""
+    reader = FrameReader(dataset_dir)
+    ordered = sorted(images, key=lambda image: (image["file_name"], image["index"]))
+    rows = pd.DataFrame(
+        [(image["file_name"], None, image["index"]) for image in ordered],
+        columns=["source_file", "source_member", "source_index"],
+    )
+    measured = {image["id"]: measure(reader.read(rows[row : row + 1])[0]) for row, image in enumerate(ordered)}
+    reader.close()
+    return measured
 
 
 def _same_sizes(images: Sequence[Entry], sizes: Mapping[int, Size], path: Path) -> None:
@@ -288,6 +309,13 @@ def read_label_map(path: Path) -> npt.NDArray[np.uint8]:
             return np.asarray(image, np.uint8)
     except (OSError, SyntaxError) as error:
         raise InputError(f"{path} is not a readable semantic map: {error}.") from None
+
+
+def _quality(frames: pd.DataFrame, objects: pd.DataFrame, measured: Mapping[int, Quality]) -> pd.DataFrame:
+    counted = objects.loc[~(objects["crowd"].astype(bool) | objects["ignore"].astype(bool)), "frame_id"]
+    table = pd.DataFrame([measured[int(key)] for key in frames["frame_id"]], columns=Quality._fields)
+    table.insert(0, "frame_id", frames["frame_id"])
+    return table.assign(crowding=counted.value_counts().reindex(frames["frame_id"], fill_value=0).to_numpy())
 
 
 def _classes(document: Entry) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Decode, corrupt, predict, track: from the data set's frames to predictions/, by way of the part store.
 
-A run is `plan`, then `run` for every unit of the plan (by a scheduler, or by `run_all`), then `finish`.
+A run is `plan`, `take_recorded`, `run` for every unit of the plan (by a scheduler, or by `run_all`), then `finish`.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,14 +10,15 @@ from contextlib import contextmanager
 from tasks.inference import facts, planning, results, workers
 from tasks.inference.bench import Spec
 from tasks.inference.planning import Part, Plan, Unit
+from tasks.inference.recording import check_recorded, take_recorded
 from tasks.inference.results import Failed
 from tasks.inference.workers import Pool, PoolClosed, UnitFailed
 from tasks.layout import Layout
 from tasks.params import Params
 
 __all__ = [
-    "Failed", "Part", "Plan", "Pool", "PoolClosed", "Unit", "UnitFailed", "finish", "infer", "open_pool", "plan",
-    "run", "run_all", "worth_another_try",
+    "Failed", "Part", "Plan", "Pool", "PoolClosed", "Unit", "UnitFailed", "check_recorded", "finish", "infer",
+    "open_pool", "plan", "run", "run_all", "take_recorded", "worth_another_try",
 ]  # fmt: skip
 
 
@@ -98,5 +99,6 @@ def infer(params: Params, layout: Layout, *, done: Callable[[Part], None] = lamb
         InputError: what the user gave cannot be run.
     """
     work = plan(params, layout)
+    take_recorded(work, done=done)
     run_all(work, done=done)
     return finish(work)

@@ -18,6 +18,7 @@ from tasks.errors import InputError
 from tasks.inference.decoding import FrameCache, Stopwatch
 from tasks.inference.planning import Part, Unit
 from tasks.inference.rows import Rows, with_tracks
+from tasks.models import recorded
 from tasks.models.outputs import Output, Predictor
 from tasks.params import Params
 from tasks.store import Store
@@ -95,6 +96,9 @@ class Bench:
         self._models: dict[str, Predictor] = {}
         self._broken: dict[str, str] = {}
         for name in spec.names:
+            if spec.params.models[name].adapter == recorded.NAME:  # its boxes are stored, only tracking is left
+                self._broken[name] = "its recorded predictions left the store: run `stormglass infer` again"
+                continue
             try:
                 self._models[name] = models.load(
                     spec.params.models[name], folder=spec.params.folder, device=device, threads=1

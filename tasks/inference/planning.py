@@ -1,7 +1,9 @@
 """What a run asks for, and which of it the store does not hold yet: cells, parts, units of work."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from tasks import models, tables
@@ -9,11 +11,11 @@ from tasks.corruptions import CORRUPTIONS, check_choice, strength
 from tasks.inference import shards
 from tasks.inference.shards import Shard
 from tasks.layout import Layout
-from tasks.models import tracking
-from tasks.params import CorruptionChoice, Params
+from tasks.models import recorded, tracking
+from tasks.params import CorruptionChoice, Model, Params
 from tasks.store import Store, part_key
 
-PART_FORMAT: Final = 1
+PART_FORMAT: Final = 2
 """Rises when what is written of the same outputs changes: order of rows, ids, encoding."""
 
 
@@ -28,6 +30,7 @@ class Part:
         detections: key of the outputs as the model gave them.
         tracked: key of the same rows with tracks; None without a tracker.
         detections_by, tracked_by: what these keys hash.
+        recorded: the file or folder that the outputs are read from; None: the model is run.
     """
 
     model: str
@@ -37,6 +40,7 @@ class Part:
     tracked: str | None
     detections_by: Mapping[str, Any] = field(repr=False)
     tracked_by: Mapping[str, Any] = field(repr=False)
+    recorded: Path | None = None
 
     @property
     def key(self) -> str:
@@ -60,7 +64,11 @@ class Unit:
 
 @dataclass(frozen=True)
 class Cell:
-    """One row of the table `cells`: a part and its place in the run."""
+    """One row of the table `cells`: a part and its place in the run.
+
+    Attributes:
+        absent: status and message, where it is known beforehand that there can be no part.
+    """
 
     corruption: str
     family: str
@@ -68,6 +76,7 @@ class Cell:
     strength_unit: str | None
     shard: str
     part: Part
+    absent: tuple[str, str] | None = None
 
 
 @dataclass
@@ -76,6 +85,7 @@ class Plan:
 
     Attributes:
         units: what is left, shard by shard, so that a worker's decoded frames serve all corruptions.
+        recordings: what is left to be read, by its file or folder: before the units, which may track what it says.
         messages: why the last try at a part failed, by the part's key; filled while units run.
     """
 
@@ -87,12 +97,19 @@ class Plan:
     descriptions: dict[str, Any]
     cells: list[Cell]
     units: list[Unit]
+    recordings: dict[Path, list[tuple[Shard, Part]]] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def n_parts(self) -> int:
+        """Parts that there can be."""
+        return len({cell.part.key for cell in self.cells if cell.absent is None})
 
     @property
     def n_missing(self) -> int:
         """Parts that are left to do."""
-        return sum(len(unit.parts) for unit in self.units)
+        read = [part for parts in self.recordings.values() for _, part in parts if part.tracked is None]
+        return len(read) + sum(len(unit.parts) for unit in self.units)
 
 
 def make(params: Params, layout: Layout, *, devices: tuple[str, ...]) -> Plan:
@@ -105,6 +122,7 @@ def make(params: Params, layout: Layout, *, devices: tuple[str, ...]) -> Plan:
 
     Raises:
         InputError: an unknown corruption or parameter, a model that cannot be used, a frame's file that is gone.
+            What recorded predictions say is checked when they are read.
     """
     store = Store(_store_url(params))
     for choice in params.choices():
@@ -113,7 +131,7 @@ def make(params: Params, layout: Layout, *, devices: tuple[str, ...]) -> Plan:
     classes = tables.read("classes", layout.tables / "classes.parquet")
     descriptions, fingerprints = {}, {}
     for name, model in params.models.items():
-        descriptions[name] = models.describe(model, folder=params.folder)
+        descriptions[name] = models.describe(model, folder=params.folder, classes=classes)
         models.check_class_map(model, descriptions[name], classes)
         fingerprints[name] = models.fingerprint(model, folder=params.folder)
     frames = tables.select(
@@ -121,29 +139,45 @@ def make(params: Params, layout: Layout, *, devices: tuple[str, ...]) -> Plan:
     )
     cut = shards.cut(frames, params.resolve(params.dataset.path))
     made_by = {"seed": params.run.seed, "device": devices[0].split(":")[0], "precision": params.run.precision}
+    files = {
+        name: recorded.cells(params.folder / model.weights)
+        for name, model in params.models.items()
+        if model.adapter == recorded.NAME
+    }
+    digests = _Digests()
+    planned: set[str] = set()
     cells, units = [], []
+    recordings: dict[Path, list[tuple[Shard, Part]]] = {}
     for shard in cut:
         for choice in choices:
             parts = []
             for severity, level in _levels(choice, params):
                 amount, unit = _strength(choice, severity, level)
                 corrupted_by = _corrupted_by(choice, severity, level)
-                for name in params.models:
-                    detections_by = {
-                        "format": PART_FORMAT,
-                        "model": fingerprints[name],
-                        "shard": shard.digest,
-                        "corruption": corrupted_by,
-                        **made_by,
-                    }
-                    part = _part(params, name, severity, level, detections_by)
-                    cells.append(Cell(choice.name, choice.family, amount, unit, shard.name, part))
-                    parts.append(part)
-            unique = {part.key: part for part in parts}.values()  # two names may stand for one model
-            missing = tuple(part for part in unique if not store.has(part.key, verify=True))
-            if missing:
-                units.append(Unit(choice.name, shard, missing))
-    return Plan(params, layout, store, devices, fingerprints, descriptions, cells, units)
+                for name, model in params.models.items():
+                    path = absent = None
+                    if name in files:
+                        path = files[name].get((choice.name, severity))
+                        absent = None if path else _absent(model, files[name], choice.name, severity)
+                        decided_by = _recorded_by(path, shard, descriptions[name], digests)
+                    else:
+                        decided_by = {"model": fingerprints[name], "corruption": corrupted_by, **made_by}
+                    detections_by = {"format": PART_FORMAT, "shard": shard.digest, **decided_by}
+                    part = _part(params, name, severity, level, detections_by, path)
+                    cells.append(Cell(choice.name, choice.family, amount, unit, shard.name, part, absent))
+                    if absent is None:
+                        parts.append(part)
+            # Two names may stand for one model, and recorded cells may say the same.
+            unique = {part.key: part for part in parts if part.key not in planned}.values()
+            missing = [part for part in unique if not store.has(part.key, verify=True)]
+            for part in missing:
+                planned.add(part.key)
+                if part.recorded is not None and not store.has(part.detections, verify=True):
+                    recordings.setdefault(part.recorded, []).append((shard, part))
+            work = tuple(part for part in missing if part.recorded is None or part.tracked is not None)
+            if work:
+                units.append(Unit(choice.name, shard, work))
+    return Plan(params, layout, store, devices, fingerprints, descriptions, cells, units, recordings)
 
 
 def _store_url(params: Params) -> str:
@@ -172,14 +206,45 @@ def _corrupted_by(choice: CorruptionChoice, severity: int, level: float | None) 
     return {"name": choice.name, "version": CORRUPTIONS[choice.name].version, **place}
 
 
-def _part(params: Params, name: str, severity: int, level: float | None, detections_by: dict[str, Any]) -> Part:
+class _Digests(dict[Path, str]):
+    """sha256 by file, each of which is read once."""
+
+    def __missing__(self, path: Path) -> str:
+        with path.open("rb") as file:
+            self[path] = hashlib.file_digest(file, "sha256").hexdigest()
+        return self[path]
+
+
+def _recorded_by(path: Path | None, shard: Shard, description: dict[str, Any], digests: _Digests) -> dict[str, Any]:
+    """What decides a recorded part: the files' content, wherever they lie, and what may be in it."""
+    clips = shard.frames["clip_id"].unique().tolist()
+    return {
+        "recorded": {
+            "version": recorded.VERSION,
+            "sha256": [] if path is None else [digests[file] for file in recorded.files(path, clips)],
+            "classes": sorted(description["object"]),
+            "tasks": description["tasks"],
+        }
+    }
+
+
+def _absent(model: Model, found: Mapping[recorded.Cell, Path], corruption: str, severity: int) -> tuple[str, str]:
+    if found.keys() == {recorded.CLEAN}:
+        return "not_applicable", f"{model.weights} holds predictions on clean frames alone"
+    cell = corruption if (corruption, severity) == recorded.CLEAN else f"{corruption} {severity}"
+    return "failed", f"no recorded predictions for {cell} in {model.weights}"
+
+
+def _part(
+    params: Params, name: str, severity: int, level: float | None, detections_by: dict[str, Any], path: Path | None
+) -> Part:
     detections = part_key(detections_by)
     tracker = params.models[name].tracker
     if tracker is None:
-        return Part(name, severity, level, detections, None, detections_by, {})
+        return Part(name, severity, level, detections, None, detections_by, {}, path)
     tracked_by = {
         "format": PART_FORMAT,
         "detections": detections,
         "tracker": tracking.fingerprint(tracker),
     }
-    return Part(name, severity, level, detections, part_key(tracked_by), detections_by, tracked_by)
+    return Part(name, severity, level, detections, part_key(tracked_by), detections_by, tracked_by, path)

@@ -61,13 +61,16 @@ def _fill(plan: Plan, folder: Path) -> list[Failed]:
     for cell in plan.cells:
         part = cell.part
         file = f"{part.model}/{cell.corruption}/{part.severity}/{cell.shard}.parquet"
-        try:
-            plan.store.link(part.key, folder / file)
-            message = None
-        except OSError as error:  # not there, or found damaged
-            missing = isinstance(error, FileNotFoundError)
-            message = plan.messages.get(part.key, "was not computed" if missing else str(error))
-            failed.append(Failed(part.model, cell.corruption, part.severity, cell.shard, message))
+        status, message = cell.absent or ("ok", None)
+        if cell.absent is None:
+            try:
+                plan.store.link(part.key, folder / file)
+            except OSError as error:  # not there, or found damaged
+                missing = isinstance(error, FileNotFoundError)
+                status = "failed"
+                message = plan.messages.get(part.key, "was not computed" if missing else str(error))
+        if status == "failed":
+            failed.append(Failed(part.model, cell.corruption, part.severity, cell.shard, str(message)))
         rows.append(
             {
                 "model": part.model,
@@ -77,8 +80,8 @@ def _fill(plan: Plan, folder: Path) -> list[Failed]:
                 "strength": cell.strength,
                 "strength_unit": cell.strength_unit,
                 "shard": cell.shard,
-                "part": file if message is None else None,
-                "status": "ok" if message is None else "failed",
+                "part": file if status == "ok" else None,
+                "status": status,
                 "message": message,
             }
         )

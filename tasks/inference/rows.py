@@ -48,7 +48,8 @@ class Rows:
         columns: dict[str, Any] = {name: np.concatenate([frame[name] for frame in frames]) for name in _NUMBERS}
         own = np.concatenate([frame["own"] for frame in frames])
         columns["class_id"] = pd.arrays.IntegerArray(columns["class_id"].astype(np.int32), own)
-        columns["track_id"] = pd.arrays.IntegerArray(np.zeros(len(own), np.int64), np.ones(len(own), bool))
+        untracked = np.concatenate([frame["untracked"] for frame in frames])
+        columns["track_id"] = pd.arrays.IntegerArray(columns["track_id"], untracked)
         for name in ("mask", "label_map", "probabilities"):
             columns[name] = pd.Series([value for frame in frames for value in frame[name]], dtype=object)
         return pd.DataFrame({name: columns[name] for name in tables.SCHEMAS["predictions"].names})
@@ -58,7 +59,7 @@ class Rows:
         return pd.DataFrame(self._timings, columns=tables.SCHEMAS["timings"].names)
 
 
-_NUMBERS: Final = ["prediction_id", "frame_id", "class_id", "score", *_BOX]
+_NUMBERS: Final = ["prediction_id", "frame_id", "class_id", "score", "track_id", *_BOX]
 
 
 def _frame_rows(frame_id: int, output: Output) -> dict[str, Any]:
@@ -68,19 +69,22 @@ def _frame_rows(frame_id: int, output: Output) -> dict[str, Any]:
         raise InputError(f"frame {frame_id}: {n} predictions, more than {ROWS_PER_FRAME}: raise score_threshold.")
     order = np.argsort(-output.scores, kind="stable")
     gap = [np.nan] * whole
+    tracks = np.zeros(n, np.int64) if output.track_ids is None else output.track_ids[order]
     rows: dict[str, Any] = {
         "prediction_id": frame_id * ROWS_PER_FRAME + np.arange(n + whole, dtype=np.int64),
         "frame_id": np.full(n + whole, frame_id, np.int64),
         "class_id": np.concatenate([output.class_ids[order], [0] * whole]).astype(np.int64),
-        "score": np.concatenate([output.scores[order], gap]).astype(np.float32),
+        "score": np.concatenate([output.scores[order], gap]).astype(np.float64),
         "own": np.concatenate([np.zeros(n, bool), np.ones(whole, bool)]),
+        "track_id": np.concatenate([tracks, [0] * whole]).astype(np.int64),
+        "untracked": np.concatenate([np.full(n, output.track_ids is None), np.ones(whole, bool)]),
         "mask": [None if output.masks is None else output.masks[place] for place in order] + [None] * whole,
         "label_map": [None] * n,
         "probabilities": [None] * n,
     }
     boxes = output.boxes.reshape(-1, 4)[order]
     for column, name in enumerate(_BOX):
-        rows[name] = np.concatenate([boxes[:, column], gap]).astype(np.float32)
+        rows[name] = np.concatenate([boxes[:, column], gap]).astype(np.float64)
     if whole:
         rows["label_map"].append(None if output.label_map is None else tables.encode_label_map(output.label_map))
         rows["probabilities"].append(output.probabilities)

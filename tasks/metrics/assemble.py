@@ -1,8 +1,8 @@
 """From the figures of single cells to the tables `scores` and `examples`: summaries, differences, order."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +13,9 @@ from tasks.metrics import THRESHOLD, cell, robustness
 from tasks.metrics.plan import Row
 from tasks.metrics.predictions import ModelFacts
 from tasks.metrics.requests import Request
+from tasks.metrics.resampling import interval, open_interval, p_value, q_values
 from tasks.metrics.robustness import Figure
+from tasks.metrics.study import Key
 from tasks.metrics.truth import GroundTruth
 from tasks.params import Params
 
@@ -45,7 +47,7 @@ def scores(
     figures: dict[str, dict[str, dict[tuple[Place, Row], Figure]]] = {}
     for name, model in models.items():
         own = [request for request in requests if request.model == name]
-        figures[name] = {task: _figures(task, own, scored, rows[task]) for task in model.tasks}
+        figures[name] = {task: _figures(task, own, scored, rows[task], params) for task in model.tasks}
         if name == params.baseline:
             base = figures[name]
     for name, model in models.items():
@@ -55,29 +57,72 @@ def scores(
         if params.baseline is None or name == params.baseline:
             continue
         for task in model.tasks:
-            headline = tables.HEADLINE[task]
-            for (place, row), figure in figures[name][task].items():
-                other = base.get(task, {}).get((place, row))
-                summed = row.metric == headline or row.metric in robustness.METRICS
-                if other is None or not summed or tables.ALL not in (row.slice, row.class_):
-                    continue
-                found.append(_line(name, params.baseline, task, place, row, robustness.difference(figure, other)))
+            found += _differences(name, task, figures[name][task], base.get(task, {}), params)
+            found += _relative_errors(name, task, figures[name][task], base.get(task, {}), params)
     table = pd.DataFrame(found, columns=tables.SCHEMAS["scores"].names)
     for column in ("value", "low", "high", "p_value", "q_value", "strength"):
         table[column] = table[column].astype("float64")
     table["severity"] = table["severity"].astype("Int16")
-    table["value"] = table["value"].round(DIGITS) + 0.0  # no negative zero
+    for column in ("value", "low", "high", "p_value", "q_value"):
+        table[column] = table[column].round(DIGITS) + 0.0  # no negative zero
     return table
 
 
+def _differences(
+    model: str,
+    task: str,
+    figures: Mapping[tuple[Place, Row], Figure],
+    base: Mapping[tuple[Place, Row], Figure],
+    params: Params,
+) -> list[dict[str, Any]]:
+    """Rows of the headline's and the summaries' differences to the baseline, with p, and q over slices and classes."""
+    pairs = []
+    for (place, row), figure in figures.items():
+        other = base.get((place, row))
+        summed = row.metric == tables.HEADLINE[task] or row.metric in robustness.METRICS
+        if other is not None and summed and tables.ALL in (row.slice, row.class_):
+            pairs.append((place, row, robustness.difference(figure, other)))
+    ended = _with_intervals([(row, figure) for _, row, figure in pairs], params)
+    found = []
+    families: dict[tuple[Place, str], list[dict[str, Any]]] = {}
+    for (place, row, _), figure in zip(pairs, ended, strict=True):
+        line = _line(model, params.baseline, task, place, row, figure)
+        if figure.replicates is not None and row.spread is not None:
+            line["p_value"] = p_value(figure.replicates, row.spread, params.metrics.confidence)
+        if (row.slice, row.class_) != (tables.ALL, tables.ALL):
+            families.setdefault((place, row.metric), []).append(line)
+        found.append(line)
+    for lines in families.values():  # the slices and classes of one figure are one family of tests
+        tests = [math.nan if line["p_value"] is None else line["p_value"] for line in lines]
+        for line, q_value in zip(lines, q_values(tests), strict=True):
+            line["q_value"] = q_value
+    return found
+
+
+def _with_intervals(figures: Sequence[tuple[Row, Figure]], params: Params) -> list[Figure]:
+    """The same figures, those with replicates with their interval."""
+    found = [figure for _, figure in figures]
+    given = [
+        (place, row.spread, figure.replicates)
+        for place, (row, figure) in enumerate(figures)
+        if row.spread is not None and figure.replicates is not None
+    ]
+    if given:
+        places, spreads, replicates = zip(*given, strict=True)
+        low, high = interval(np.stack(replicates), spreads, params.metrics.confidence)
+        for place, a, b in zip(places, low, high, strict=True):
+            found[place] = replace(found[place], low=float(a), high=float(b))
+    return found
+
+
 def _figures(
-    task: str, requests: list[Request], scored: Mapping[Request, cell.Scored], rows: list[Row]
+    task: str, requests: list[Request], scored: Mapping[Request, cell.Scored], rows: list[Row], params: Params
 ) -> dict[tuple[Place, Row], Figure]:
     """Every figure of one model and task: cell by cell, then the summaries of the headline metric."""
     found: dict[tuple[Place, Row], Figure] = {}
     for request in requests:
         place = Place(request.corruption, request.family, request.severity, request.strength, request.strength_unit)
-        values = scored[request].values[task] if request in scored else None
+        values = scored[request].figures[task] if request in scored else None
         for row in rows:
             found[place, row] = _figure(values, row, request)
         if request.severity == 0 and task in ("detection", "instance"):
@@ -91,14 +136,64 @@ def _figures(
             continue
         clean = next(found[places[request], row] for request in requests if request.severity == 0)
         cells = [
-            robustness.Cell(request.corruption, request.family, request.severity, found[places[request], row])
+            robustness.Cell(
+                request.corruption, request.family, request.severity, found[places[request], row], request.strength
+            )
             for request in requests
             if request.severity != 0
         ]
-        for summary in robustness.summaries(clean, cells):
+        summaries = robustness.summaries(clean, cells)
+        ended = _with_intervals([(row, item.figure) for item in summaries], params)
+        for summary, figure in zip(summaries, ended, strict=True):
             place = Place(summary.corruption, summary.family, None, None, None)
-            behind = Row(row.slice, row.class_, summary.metric, row.n_units, row.n_frames, row.n_objects)
-            found[place, behind] = summary.figure
+            found[place, replace(row, metric=summary.metric)] = figure
+        if row.class_ == tables.ALL:
+            found |= _break_points(row, clean, cells, requests, params)
+    return found
+
+
+def _break_points(
+    row: Row, clean: Figure, cells: Sequence[robustness.Cell], requests: Sequence[Request], params: Params
+) -> dict[tuple[Place, Row], Figure]:
+    found = {}
+    for name, (family, unit) in {r.corruption: (r.family, r.strength_unit) for r in requests if r.severity}.items():
+        levels = [cell for cell in cells if cell.corruption == name]
+        figure = robustness.break_point(clean, levels, params.metrics.break_at)
+        if figure.replicates is not None and row.spread is not None:
+            low, high = open_interval(figure.replicates, row.spread, params.metrics.confidence)
+            figure = replace(figure, low=low, high=high)
+        found[Place(name, family, None, None, unit), replace(row, metric="break_point")] = figure
+    return found
+
+
+def _relative_errors(
+    model: str,
+    task: str,
+    figures: Mapping[tuple[Place, Row], Figure],
+    base: Mapping[tuple[Place, Row], Figure],
+    params: Params,
+) -> list[dict[str, Any]]:
+    """Rows of corruption errors with the reference model in the column `baseline`."""
+    by_row: dict[Row, list[tuple[Place, Figure, Figure]]] = {}
+    for (place, row), figure in figures.items():
+        at_headline = row.metric == tables.HEADLINE[task] and row.class_ == tables.ALL and place.severity is not None
+        if at_headline and (place, row) in base:
+            by_row.setdefault(row, []).append((place, figure, base[place, row]))
+    found = []
+    for row, cells in by_row.items():
+        clean = [(figure, reference) for place, figure, reference in cells if place.severity == 0]
+        if not clean:
+            continue
+        own, other = [], []
+        for place, figure, reference in cells:
+            if place.severity:
+                own.append(robustness.Cell(place.corruption, place.family, place.severity, figure))
+                other.append(robustness.Cell(place.corruption, place.family, place.severity, reference))
+        summaries = robustness.relative_errors(clean[0][0], own, clean[0][1], other)
+        ended = _with_intervals([(row, item.figure) for item in summaries], params)
+        for summary, figure in zip(summaries, ended, strict=True):
+            place = Place(summary.corruption, summary.family, None, None, None)
+            found.append(_line(model, params.baseline, task, place, replace(row, metric=summary.metric), figure))
     return found
 
 
@@ -106,10 +201,10 @@ def _places(requests: Iterable[Request]) -> Iterator[Place]:
     return (Place(r.corruption, r.family, r.severity, r.strength, r.strength_unit) for r in requests)
 
 
-def _figure(values: cell.Values | None, row: Row, request: Request) -> Figure:
+def _figure(values: Mapping[Key, Figure] | None, row: Row, request: Request) -> Figure:
     if values is None:
         return Figure(math.nan, "not_applicable" if request.status == "not_applicable" else "failed")
-    return Figure.of(values.get((row.slice, row.class_, row.metric), math.nan))
+    return values.get((row.slice, row.class_, row.metric), Figure(math.nan, "not_defined"))
 
 
 def _line(model: str, baseline: str | None, task: str, place: Place, row: Row, figure: Figure) -> dict[str, Any]:
@@ -126,15 +221,41 @@ def _line(model: str, baseline: str | None, task: str, place: Place, row: Row, f
         "class": row.class_,
         "metric": row.metric,
         "value": figure.value,
-        "low": None,
-        "high": None,
+        "low": figure.low,
+        "high": figure.high,
         "p_value": None,
         "q_value": None,
         "n_units": row.n_units,
         "n_frames": row.n_frames,
         "n_objects": row.n_objects,
         "status": figure.status,
+        "note": figure.note,
     }
+
+
+def replicates(requests: Sequence[Request], scored: Mapping[Request, cell.Scored]) -> pd.DataFrame:
+    """The table `replicates`, in the order of the cells, then of tasks."""
+    found = [
+        (request.model, task, request.corruption, request.family, request.severity, *key, figure.replicates)
+        for request in requests
+        if request in scored
+        for task, figures in scored[request].figures.items()
+        for key, figure in figures.items()
+        if figure.replicates is not None
+    ]
+    return pd.DataFrame(found, columns=tables.SCHEMAS["replicates"].names)
+
+
+def confusion(truth: GroundTruth, requests: Sequence[Request], scored: Mapping[Request, cell.Scored]) -> pd.DataFrame:
+    """The table `confusion`, what does not occur left out, in the order of the cells, then of tasks and classes."""
+    found = []
+    for request in requests:
+        for task, counts in scored[request].confusions.items() if request in scored else ():
+            names = [*truth.names(task), tables.NO_CLASS]
+            for true, predicted in np.argwhere(counts):
+                place = (request.model, task, request.corruption, request.family, request.severity)
+                found.append((*place, names[true], names[predicted], int(counts[true, predicted])))
+    return pd.DataFrame(found, columns=tables.SCHEMAS["confusion"].names)
 
 
 def examples(truth: GroundTruth, requests: list[Request], scored: Mapping[Request, cell.Scored]) -> pd.DataFrame:

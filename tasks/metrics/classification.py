@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.metrics.instances import Bools, Floats, Ints
+from tasks.metrics.resampling import Replicates, Resampler
 
 TOP: Final = 5
 """Top-5 accuracy is given when there are more classes than this."""
@@ -75,3 +76,37 @@ def figures(scores: npt.NDArray[np.float32], labels: Ints, frames: Bools | None 
     for values in found.values():
         values[1:][n_truth == 0] = np.nan
     return found
+
+
+def resampled(
+    scores: npt.NDArray[np.float32], labels: Ints, resampler: Resampler, frames: Bools | None = None
+) -> dict[str, list[Replicates]]:
+    """`figures` in every resample: by metric of all classes, then of each; NaN for a class without truth."""
+    n_classes = scores.shape[1]
+    chosen = np.flatnonzero(labels >= 0 if frames is None else frames & (labels >= 0))
+    names = ("accuracy", "macro_f1", *(("top5",) if n_classes > TOP else ()))
+    if not len(chosen):
+        return {name: [np.full(resampler.resamples, np.nan, np.float32)] * (1 + n_classes) for name in names}
+    true, best = labels[chosen], scores[chosen].argmax(axis=1)
+    units = resampler.unit_of[chosen]
+
+    def sums(classes: Ints, counted: Bools) -> Floats:
+        by_unit = np.zeros((len(resampler.weights), n_classes))
+        np.add.at(by_unit, (units[counted], classes[counted]), 1)
+        return resampler.sums(by_unit)
+
+    everything = np.ones(len(chosen), dtype=bool)
+    n_truth, n_best = sums(true, everything), sums(best, everything)
+    hit = sums(true, true == best)
+    occurs = (n_truth + n_best).any(axis=0)
+    with np.errstate(invalid="ignore"):
+        f1 = 2 * hit / (n_truth + n_best)
+        found = {
+            "accuracy": np.column_stack([hit.sum(axis=1) / n_truth.sum(axis=1), hit / n_truth]),
+            "macro_f1": np.column_stack([f1[:, occurs].mean(axis=1), np.where(n_truth > 0, f1, np.nan)]),
+        }
+        if n_classes > TOP:
+            best_five = np.argpartition(-scores[chosen], TOP - 1, axis=1)[:, :TOP]
+            among = sums(true, (best_five == true[:, None]).any(axis=1))
+            found["top5"] = np.column_stack([among.sum(axis=1) / n_truth.sum(axis=1), among / n_truth])
+    return {name: list(values.T.astype(np.float32)) for name, values in found.items()}

@@ -1,8 +1,4 @@
-"""Detection and instance segmentation: COCO's average precision and recall.
-
-Matching is done once for each frame, class and ignore rule (all objects, an area range, a tag); every slice of frames,
-class and metric is then a reduction over the stored matches. Equal to pycocotools' COCOeval, whose steps are cited.
-"""
+"""Detection and instance segmentation: COCO's average precision and recall, reduced from stored matches."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,65 +7,15 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from tasks.metrics.instances import Bools, Detections, Floats, Ints, Truth, box_iou, join, mask_iou
-
-THRESHOLDS: Final[Floats] = np.linspace(0.5, 0.95, 10)
-"""IoU thresholds .50:.05:.95 (pycocotools, `Params.iouThrs`)."""
+from tasks.metrics.instances import Bools, Floats, Ints
+from tasks.metrics.matching import MAX_DETECTIONS, Matches
+from tasks.metrics.resampling import Resampler
 
 RECALLS: Final[Floats] = np.linspace(0.0, 1.0, 101)
 """Recall levels at which precision is read (pycocotools, `Params.recThrs`)."""
 
-MAX_DETECTIONS: Final = 100
-"""A frame's best detections of a class that count."""
-
-ANY_AREA_PX2: Final = (0.0, 1e5**2)
-
-
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """Pairs of a detection and a truth object of one frame and class that overlap enough to match.
-
-    Attributes:
-        detections: the MAX_DETECTIONS best of each frame and class, by class, then frame, then falling score.
-        rank: (N,) place within frame and class, 0 the best.
-        order: (N,) the same detections by class, then falling score: COCO's order of accumulation.
-        row, column, iou: (P,) the pairs: position in `detections`, position in the truth, overlap.
-    """
-
-    detections: Detections
-    truth: Truth
-    n_classes: int
-    rank: Ints
-    order: Ints
-    row: Ints
-    column: Ints
-    iou: Floats
-
-
-@dataclass(frozen=True, eq=False)
-class Matches:
-    """What each detection came to under one ignore rule, in COCO's order of accumulation.
-
-    Attributes:
-        frame, rank, score: (N,) by class, then falling score.
-        ends: (n_classes + 1,) where each class starts and the last ends.
-        hit: (10, N) whether the detection found an object that counts, by IoU threshold.
-        counted: (10, N) whether the detection counts at all.
-        wanted: (M, 2) frame and class of each truth object that counts.
-    """
-
-    frame: Ints
-    rank: Ints
-    score: Floats
-    ends: Ints
-    hit: Bools
-    counted: Bools
-    wanted: Ints
-
-    @property
-    def n_classes(self) -> int:
-        """How many classes there are."""
-        return len(self.ends) - 1
+BLOCK_BYTES: Final = 1 << 20
+"""Size of an array while resamples are reduced: it stays in the cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,93 +37,27 @@ class Figures:
         }
 
 
-def candidates(truth: Truth, detections: Detections, n_classes: int, *, masks: bool = False) -> Candidates:
-    """The pairs that may match: the same frame and class, and an overlap of at least the lowest threshold."""
-    kept = detections.take(np.lexsort((-detections.score, detections.frame, detections.kind)))
-    key = kept.kind * (1 << 40) + kept.frame
-    starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if len(key) else np.zeros(0, dtype=np.int64)
-    rank = np.arange(len(key)) - np.repeat(starts, np.diff(np.r_[starts, len(key)]))
-    best = rank < MAX_DETECTIONS
-    kept, key, rank = kept.take(best), key[best], rank[best]
-    row, column = join(key, truth.kind * (1 << 40) + truth.frame)
-    if masks:
-        iou = mask_iou(kept, truth, row, column)
-    else:
-        iou = box_iou(kept.boxes[row], truth.boxes[column], truth.crowd[column])
-    near = iou >= THRESHOLDS[0]
-    # A stable sort by falling score over all frames, as `accumulate` sorts the concatenated scores with mergesort.
-    order = np.lexsort((-kept.score, kept.kind))
-    return Candidates(
-        kept, truth, n_classes, rank.astype(np.int64), order.astype(np.int64), row[near], column[near], iou[near]
-    )
+@dataclass(frozen=True, eq=False)
+class Replicates:
+    """The same in every resample, float32 (n_classes, 10, resamples)."""
 
+    precision: npt.NDArray[np.float32]
+    recall: npt.NDArray[np.float32]
 
-def match(pairs: Candidates, *, inside: Bools | None = None, area_px2: tuple[float, float] = ANY_AREA_PX2) -> Matches:
-    """Assign detections to truth as COCOeval.evaluateImg does, under one ignore rule.
-
-    Args:
-        pairs: from `candidates`.
-        inside: (n_truth,) truth that counts; the rest is ignored. Then only recall has a meaning.
-        area_px2: truth outside is ignored, and so is a detection outside that matches nothing.
-    """
-    truth, found = pairs.truth, pairs.detections
-    ignored = truth.ignored | (truth.area_px2 < area_px2[0]) | (truth.area_px2 > area_px2[1])
-    if inside is not None:
-        ignored = ignored | ~inside
-    partner = assign(pairs, ignored)
-    matched = partner >= 0
-    hit = matched & ~ignored[partner] if len(truth) else matched
-    outside = (found.area_px2 < area_px2[0]) | (found.area_px2 > area_px2[1])
-    counted = hit | ~(matched | outside)
-    order = pairs.order
-    wanted = np.column_stack([truth.frame[~ignored], truth.kind[~ignored]])
-    return Matches(
-        frame=found.frame[order],
-        rank=pairs.rank[order],
-        score=found.score[order],
-        ends=np.searchsorted(found.kind[order], np.arange(pairs.n_classes + 1)).astype(np.int64),
-        hit=hit[:, order],
-        counted=counted[:, order],
-        wanted=wanted,
-    )
-
-
-def assign(pairs: Candidates, ignored: Bools) -> npt.NDArray[np.int64]:
-    """(10, n_detections) the truth object that each detection takes at each threshold, -1 for none.
-
-    By falling score within frame and class each detection takes the free object of greatest overlap, one that counts
-    before one that is ignored, of equals the last (evaluateImg's loop); a crowd is never used up. The detections of
-    one place in all the frames and classes are handled at once, for they cannot want the same object.
-    """
-    partner = np.full((len(THRESHOLDS), len(pairs.detections)), -1, dtype=np.int64)
-    if not len(pairs.row):
-        return partner
-    # Within a detection's pairs the best comes last.
-    order = np.lexsort((pairs.column, pairs.iou, ~ignored[pairs.column], pairs.row))
-    row, column, iou = pairs.row[order], pairs.column[order], pairs.iou[order]
-    reached = iou[None, :] >= np.minimum(THRESHOLDS, 1 - 1e-10)[:, None]
-    starts = np.flatnonzero(np.r_[True, row[1:] != row[:-1]])
-    lengths = np.diff(np.r_[starts, len(row)])
-    owner = row[starts]
-    # Each candidate's turn within its frame and class.
-    group = pairs.detections.kind[owner] * (1 << 40) + pairs.detections.frame[owner]
-    group_starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
-    turn = np.arange(len(owner)) - np.repeat(group_starts, np.diff(np.r_[group_starts, len(owner)]))
-    crowd = pairs.truth.crowd
-    taken = np.zeros((len(THRESHOLDS), len(pairs.truth)), dtype=bool)
-    by_turn = np.argsort(turn, kind="stable")
-    for members in np.split(by_turn, np.flatnonzero(np.diff(turn[by_turn])) + 1):
-        counts = lengths[members]
-        offsets = np.cumsum(counts) - counts
-        places = np.repeat(starts[members] - offsets, counts) + np.arange(int(counts.sum()))
-        wanted = column[places]
-        free = reached[:, places] & (~taken[:, wanted] | crowd[wanted])
-        best = np.maximum.reduceat(np.where(free, np.arange(len(places)), -1), offsets, axis=1)
-        threshold, member = np.nonzero(best >= 0)
-        chosen = wanted[best[threshold, member]]
-        taken[threshold, chosen] = True
-        partner[threshold, owner[members[member]]] = chosen
-    return partner
+    def metrics(self, kind: int | None = None) -> dict[str, npt.NDArray[np.float32]]:
+        """As `Figures.metrics`, (resamples,) each."""
+        rows = slice(None) if kind is None else slice(kind, kind + 1)
+        defined = ~np.isnan(self.recall[rows, 0, 0])
+        if not defined.any():
+            nothing = np.full(self.precision.shape[-1], np.nan, dtype=np.float32)
+            return dict.fromkeys(("map", "ap50", "ap75", "ar100"), nothing)
+        precision, recall = self.precision[rows][defined], self.recall[rows][defined]
+        return {
+            "map": precision.mean(axis=(0, 1)),
+            "ap50": precision[:, 0].mean(axis=0),
+            "ap75": precision[:, 5].mean(axis=0),
+            "ar100": recall.mean(axis=(0, 1)),
+        }
 
 
 def figures(matches: Matches, frames: Bools | None = None, *, max_detections: int = MAX_DETECTIONS) -> Figures:
@@ -193,7 +73,7 @@ def figures(matches: Matches, frames: Bools | None = None, *, max_detections: in
     use = matches.rank < max_detections
     if frames is not None:
         use &= frames[matches.frame]
-    precision = np.full((matches.n_classes, len(THRESHOLDS)), np.nan)
+    precision = np.full((matches.n_classes, len(matches.hit)), np.nan)
     recall = precision.copy()
     for kind in np.flatnonzero(n_wanted):
         span = np.flatnonzero(use[matches.ends[kind] : matches.ends[kind + 1]]) + matches.ends[kind]
@@ -202,7 +82,7 @@ def figures(matches: Matches, frames: Bools | None = None, *, max_detections: in
             seen = np.broadcast_to(np.arange(1, len(span) + 1), counted.shape)
         else:
             seen = np.cumsum(counted, axis=1)
-        for place in range(len(THRESHOLDS)):
+        for place in range(len(hit)):
             at = np.flatnonzero(hit[place])
             precision[kind, place] = _average(seen[place, at], int(n_wanted[kind]))
             recall[kind, place] = len(at) / n_wanted[kind]
@@ -221,6 +101,95 @@ def _average(seen: Ints, n_wanted: int) -> float:
     places = np.searchsorted(hits / n_wanted, RECALLS, side="left")
     reached = places < len(seen)
     return float(envelope[places[reached]].sum() / len(RECALLS))
+
+
+def resampled(
+    matches: Matches, resampler: Resampler, frames: Bools | None = None, *, recall_only: bool = False
+) -> "Replicates":
+    """`figures` in every resample: each detection and truth object weighs as much as its frame's unit.
+
+    Args:
+        matches: from `match`.
+        resampler: the units and their weights.
+        frames: (n_frames,) the frames that count; None for all.
+        recall_only: leave precision NaN.
+    """
+    shape = (matches.n_classes, len(matches.hit), resampler.resamples)
+    precision, recall = (np.full(shape, np.nan, dtype=np.float32) for _ in range(2))
+    wanted = matches.wanted if frames is None else matches.wanted[frames[matches.wanted[:, 0]]]
+    by_class = np.zeros((matches.n_classes, len(resampler.weights)))
+    np.add.at(by_class, (wanted[:, 1], resampler.unit_of[wanted[:, 0]]), 1)
+    for kind in np.flatnonzero(by_class.any(axis=1)):
+        rows = slice(matches.ends[kind], matches.ends[kind + 1])
+        use = matches.counted[:, rows].any(axis=0)
+        if frames is not None:
+            use &= frames[matches.frame[rows]]
+        span = np.flatnonzero(use) + rows.start
+        hit, units = matches.hit[:, span], resampler.unit_of[matches.frame[span]]
+        totals = resampler.sums(by_class[kind])
+        hits = _by_unit(units, np.ones((len(span), 1)) * hit.T, len(by_class[kind]))
+        recall[kind] = (resampler.sums(hits) / totals[:, None]).T
+        if not recall_only:
+            precision[kind] = _weighted_precision(resampler, units, totals, hit, matches.counted[:, span])
+    return Replicates(precision, recall)
+
+
+def _by_unit(units: Ints, rows: Floats, n_units: int) -> Floats:
+    found = np.zeros((n_units, rows.shape[1]))
+    np.add.at(found, units, rows)
+    return found
+
+
+def _weighted_precision(resampler: Resampler, units: Ints, totals: Floats, hit: Bools, counted: Bools) -> Floats:
+    """Average precision of one class, (10, resamples).
+
+    Precision is read at hits alone, so what is seen between two of them is added up unit by unit before it is weighted.
+
+    Args:
+        resampler: the units and their weights.
+        units: (N,) of each detection, by falling score.
+        totals: (resamples,) weight of the truth.
+        hit: (10, N) as in `Matches`.
+        counted: (10, N) likewise.
+    """
+    from scipy.sparse import coo_array
+
+    found = np.zeros((len(hit), resampler.resamples))
+    places = np.flatnonzero(hit.any(axis=1))
+    if not len(places):
+        return found
+    used, units = np.unique(units, return_inverse=True)
+    by_unit = resampler.by_unit_first[used]
+    steps = {}
+    for place in places:
+        at = np.flatnonzero(hit[place])
+        seen = np.flatnonzero(counted[place, : at[-1] + 1])
+        between = np.searchsorted(at, seen)  # which hit each detection comes before, or is
+        shape = (len(at), len(used))
+        steps[place] = at, coo_array((np.ones(len(seen)), (between, units[seen])), shape=shape).tocsr()
+    block = max(1, BLOCK_BYTES // (8 * max(len(at) for at, _ in steps.values())))
+    for start in range(0, resampler.resamples, block):
+        part = np.s_[start : start + block]
+        weights = np.ascontiguousarray(by_unit[:, part])  # once for all thresholds: SciPy would copy it for each
+        for place, (at, step) in steps.items():
+            passed, hits = _accumulate(step @ weights), _accumulate(weights[units[at]])
+            envelope = hits / passed
+            for row in range(len(envelope) - 2, -1, -1):
+                np.maximum(envelope[row], envelope[row + 1], out=envelope[row])
+            # Each hit settles the precision at the recall levels between the hit before it and itself.
+            share = hits / totals[part]
+            level = np.minimum(np.rint(share * (len(RECALLS) - 1)), len(RECALLS) - 1)
+            level -= RECALLS[level.astype(np.int64)] > share
+            settled = np.diff(level, axis=0, prepend=-1)
+            found[place, part] = np.einsum("hr,hr->r", envelope, settled) / len(RECALLS)
+    return found
+
+
+def _accumulate(rows: Floats) -> Floats:
+    """The running sum over the first axis, in place; NumPy's own goes down columns, which costs ten times as much."""
+    for row in range(1, len(rows)):
+        rows[row] += rows[row - 1]
+    return rows
 
 
 def operating_threshold(matches: Matches) -> float:

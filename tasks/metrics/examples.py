@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from tasks.metrics import detection, segmentation, tracking
+from tasks.metrics import matching, segmentation, tracking
 from tasks.metrics.instances import Bools, Detections, Floats, Ints, Truth, box_iou, join, mask_iou
 
 POOR_IOU: Final = 0.1
@@ -54,9 +54,9 @@ def of_detection(
     """F1 at IoU 0.5 of each frame over the detections that reach `threshold`; 1 where nothing is there nor reported."""
     shape = "mask" if masks else "box"
     kept = found.take(found.score >= threshold)
-    pairs = detection.candidates(truth, kept, len(names), masks=masks)
+    pairs = matching.candidates(truth, kept, len(names), masks=masks)
     kept = pairs.detections
-    partner = detection.assign(pairs, truth.ignored)[0]
+    partner = matching.assign(pairs, truth.ignored)[0]
     matched = partner >= 0
     hit = matched & ~truth.ignored[partner] if len(truth) else matched
     taken = np.zeros(len(truth), dtype=bool)

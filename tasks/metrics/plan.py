@@ -6,15 +6,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks import tables
-from tasks.metrics import METRICS, classification
-from tasks.metrics.instances import Bools
+from tasks.metrics import DIAGNOSTICS, MEANS_OVER_CLASSES, METRICS, POOLED_ONLY, classification
+from tasks.metrics.instances import Bools, Floats
+from tasks.metrics.resampling import Spread
 from tasks.metrics.truth import GroundTruth
 from tasks.slices import Slice
 
 
 @dataclass(frozen=True)
 class Row:
-    """Where a figure stands: its slice, class and metric, and how much data is behind it."""
+    """Where a figure stands: its slice, class and metric, and how much data is behind it.
+
+    Attributes:
+        n_units: sampling units, of one class those that hold it.
+        spread: of the truth over them; None where that bears no interval.
+    """
 
     slice: str
     class_: str
@@ -22,6 +28,7 @@ class Row:
     n_units: int
     n_frames: int
     n_objects: int
+    spread: Spread | None = None
 
 
 def plan(task: str, truth: GroundTruth) -> list[Row]:
@@ -36,12 +43,20 @@ def plan(task: str, truth: GroundTruth) -> list[Row]:
             rows.append(Row(item.name, tables.ALL, metrics[0], 0, 0, 0))
             continue
         frames, objects = _inside(task, item, truth)
-        n_units = len(np.unique(truth.clip_of[frames]))
-        for kind in (None, *range(len(names))):
-            n_objects = _count(task, frames, objects, kind, truth)
-            for metric in metrics if kind is None or item.name == tables.ALL else metrics[:1]:
-                class_ = tables.ALL if kind is None else names[kind]
-                rows.append(Row(item.name, class_, metric, n_units, int(frames.sum()), n_objects))
+        n_units, n_frames = len(np.unique(truth.clip_of[frames])), int(frames.sum())
+        held, amounts = _amounts(task, frames, objects, truth)
+        pooled, by_class = Spread.of(amounts.sum(axis=1, keepdims=True)), Spread.of(amounts)
+        n_objects = int(held.sum()) if task in ("detection", "instance", "tracking") else n_frames
+        diagnostics = DIAGNOSTICS.get(task, ()) if item.name == tables.ALL else ()
+        for metric in (*metrics, *diagnostics):
+            spread = by_class if metric in MEANS_OVER_CLASSES else pooled
+            rows.append(Row(item.name, tables.ALL, metric, n_units, n_frames, n_objects, spread))
+        for kind, name in enumerate(names):
+            own = amounts[:, kind : kind + 1]
+            units, spread = int(np.count_nonzero(own)), Spread.of(own)
+            own_metrics = (*metrics, *diagnostics) if item.name == tables.ALL else metrics[:1]
+            for metric in (metric for metric in own_metrics if metric not in POOLED_ONLY):
+                rows.append(Row(item.name, name, metric, units, n_frames, int(held[kind]), spread))
     return rows
 
 
@@ -76,9 +91,14 @@ def _inside(task: str, item: Slice, truth: GroundTruth) -> tuple[Bools, Bools]:
     return frames, objects
 
 
-def _count(task: str, frames: Bools, objects: Bools, kind: int | None, truth: GroundTruth) -> int:
-    if task == "classification":
-        return int((frames if kind is None else frames & (truth.labels == kind)).sum())
+def _amounts(task: str, frames: Bools, objects: Bools, truth: GroundTruth) -> tuple[Floats, Floats]:
+    """Truth inside by class: how many objects or frames, and (n_units, n_classes) how much in each unit."""
+    amounts = np.zeros((len(truth.clips), len(truth.names(task))))
     if task == "semantic":
-        return int((frames if kind is None else frames & truth.semantic_holds[:, kind]).sum())
-    return int((objects if kind is None else objects & (truth.objects.kind == kind)).sum())
+        np.add.at(amounts, truth.clip_of[frames], truth.semantic_pixels[frames])
+        return (truth.semantic_pixels[frames] > 0).sum(axis=0).astype(float), amounts
+    if task == "classification":
+        np.add.at(amounts, (truth.clip_of[frames], truth.labels[frames]), 1)
+    else:
+        np.add.at(amounts, (truth.clip_of[truth.objects.frame[objects]], truth.objects.kind[objects]), 1)
+    return amounts.sum(axis=0), amounts

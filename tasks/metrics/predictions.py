@@ -40,17 +40,34 @@ def facts(name: str, model: Model, description: Mapping[str, Any], truth: Ground
     Raises:
         InputError: its class map names a class that neither side knows.
     """
-    own = {kind: {int(k): str(v) for k, v in description.get(kind, {}).items()} for kind in truth.classes}
-    maps = {}
-    for kind, classes in truth.classes.items():
-        others = {n for k in truth.classes if k != kind for n in (*own[k].values(), *truth.classes[k].values())}
-        if own[kind] and classes:
-            maps[kind] = match_classes(model, own[kind], classes, known=others)
+    own, maps = class_maps(model, description, truth.classes)
     able = set(description["tasks"])
     if model.tracker is not None and "detection" in able:
         able.add("tracking")
     tasks = tuple(task for task in tables.TASKS if task in able and KINDS[task] in maps and truth.has(task))
     return ModelFacts(name, tasks, maps, tuple(sorted(own["label"])))
+
+
+def class_maps(
+    model: Model, description: Mapping[str, Any], classes: Mapping[str, Mapping[int, str]]
+) -> tuple[dict[str, dict[int, str]], dict[str, ClassMap]]:
+    """By kind, the model's own classes and, where the data set has such classes too, how they meet.
+
+    Args:
+        model: its params.
+        description: its entry in predictions/models.json.
+        classes: kind -> id -> name, the data set's.
+
+    Raises:
+        InputError: the class map names a class that neither side knows.
+    """
+    own = {kind: {int(k): str(v) for k, v in description.get(kind, {}).items()} for kind in classes}
+    maps = {}
+    for kind, theirs in classes.items():
+        others = {n for k in classes if k != kind for n in (*own[k].values(), *classes[k].values())}
+        if own[kind] and theirs:
+            maps[kind] = match_classes(model, own[kind], theirs, known=others)
+    return own, maps
 
 
 @dataclass(frozen=True, eq=False)

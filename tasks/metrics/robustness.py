@@ -5,11 +5,14 @@ means (Michaelis et al., Benchmarking Robustness in Object Detection, 2019, sect
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
 
 from tasks import tables
+from tasks.metrics.resampling import Replicates
 
 BENCHMARK: Final = (
     "gaussian_noise", "shot_noise", "impulse_noise", "defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "snow",
@@ -23,10 +26,22 @@ METRICS: Final = ("mpc", "rpc", "mpc_15", "rpc_15")
 
 @dataclass(frozen=True)
 class Figure:
-    """A number, or NaN with the reason: one of tables.STATUSES. With `insufficient` there may be a number too."""
+    """A number, or NaN with the reason: one of tables.STATUSES. With `insufficient` there may be a number too.
+
+    Attributes:
+        value: the number.
+        status: `ok`, or why there is none.
+        replicates: the number in every resample, where it was resampled.
+        low, high: the ends of its interval; NaN without one.
+        note: the status in numbers, such as `74 of 75 cells`.
+    """
 
     value: float
     status: str = "ok"
+    replicates: Replicates | None = field(default=None, compare=False, repr=False)
+    low: float = field(default=math.nan, compare=False, repr=False)
+    high: float = field(default=math.nan, compare=False, repr=False)
+    note: str | None = field(default=None, compare=False, repr=False)
 
     @property
     def known(self) -> bool:
@@ -47,11 +62,12 @@ class Cell:
     family: str
     severity: int
     figure: Figure
+    strength: float | None = None
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A row of summaries: mpc, rpc, mpc_15 or rpc_15 over one corruption, one family or all."""
+    """A row of summaries, over one corruption, one family or all."""
 
     metric: str
     corruption: str
@@ -76,24 +92,41 @@ def mean(figures: Iterable[Figure]) -> Figure:
         return Figure(math.nan, "incomplete")
     if "not_defined" in states:
         return Figure(math.nan, "not_defined")
-    return Figure(math.fsum(figure.value for figure in kept) / len(kept), _worst(kept))
+    given = [figure.replicates for figure in kept if figure.replicates is not None]
+    replicates = np.stack(given).mean(axis=0, dtype=np.float64).astype(np.float32) if len(given) == len(kept) else None
+    return Figure(math.fsum(figure.value for figure in kept) / len(kept), _worst(kept), replicates)
+
+
+def combine(function: Callable[..., Any], *figures: Figure) -> Figure:
+    """`function` of the figures' values, and of their replicates: NumPy arithmetic that takes numbers and arrays alike.
+
+    Where a figure is no number the result has the worst of the states; where the result is none it is not defined.
+    """
+    status = _worst(figures)
+    note = next((figure.note for figure in figures if figure.note), None)
+    if not all(figure.known for figure in figures):
+        return Figure(math.nan, status, note=note)
+    given = [figure.replicates for figure in figures if figure.replicates is not None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = float(function(*(np.float64(figure.value) for figure in figures)))
+        if not math.isfinite(value):
+            return Figure(math.nan, "not_defined")
+        replicates = None
+        if len(given) == len(figures):
+            replicates = np.asarray(function(*(part.astype(np.float64) for part in given)), dtype=np.float32)
+    return Figure(value, status, replicates, note=note)
 
 
 def ratio(corrupted: Figure, clean: Figure) -> Figure:
-    """rPC: the ratio of the means; not defined when clean is 0."""
+    """rPC: the ratio of the means; not defined when clean is 0, incomplete when clean is missing."""
     if not corrupted.known:
         return corrupted
-    if not clean.known:
-        return Figure(math.nan, "not_defined" if clean.status == "not_defined" else "incomplete")
-    if not clean.value:
-        return Figure(math.nan, "not_defined")
-    return Figure(corrupted.value / clean.value, _worst((corrupted, clean)))
+    return combine(np.divide, corrupted, replace(clean, status="incomplete") if clean.status == "failed" else clean)
 
 
 def difference(figure: Figure, base: Figure) -> Figure:
     """`figure` minus the baseline's; the status of the worse one where either is no number."""
-    value = figure.value - base.value if figure.known and base.known else math.nan
-    return Figure(value, _worst((figure, base)))
+    return combine(np.subtract, figure, base)
 
 
 def _worst(figures: Iterable[Figure]) -> str:
@@ -104,7 +137,12 @@ def _worst(figures: Iterable[Figure]) -> str:
 def mean_over(cells: Sequence[Cell]) -> Figure:
     """The mean over corruptions of the mean over their levels: corruptions with more levels weigh no more."""
     names = dict.fromkeys(cell.corruption for cell in cells)
-    return mean(mean(cell.figure for cell in cells if cell.corruption == name) for name in names)
+    value = mean(mean(cell.figure for cell in cells if cell.corruption == name) for name in names)
+    if value.status != "incomplete":
+        return value
+    asked = [cell.figure.status for cell in cells if cell.figure.status != "not_applicable"]
+    there = sum(status not in ("failed", "incomplete") for status in asked)
+    return replace(value, note=f"{there} of {len(asked)} cells")
 
 
 def summaries(clean: Figure, cells: Sequence[Cell]) -> list[Summary]:
@@ -126,3 +164,61 @@ def summaries(clean: Figure, cells: Sequence[Cell]) -> list[Summary]:
         found.append(Summary("mpc_15", tables.ALL, tables.ALL, value))
         found.append(Summary("rpc_15", tables.ALL, tables.ALL, ratio(value, clean)))
     return found
+
+
+def relative_errors(clean: Figure, cells: Sequence[Cell], base_clean: Figure, base: Sequence[Cell]) -> list[Summary]:
+    """Corruption errors against a reference model, in percent (Hendrycks and Dietterich 2019, section 4.2).
+
+    Error is 1 minus the metric. `ce` is the mean error over a corruption's levels over the reference's, `mce` the mean
+    over corruptions; `relative_ce` and `relative_mce` take each model's clean error off first.
+    """
+    found: list[Summary] = []
+    by_name: dict[str, list[Figure]] = {"ce": [], "relative_ce": []}
+    for name, family in {cell.corruption: cell.family for cell in cells}.items():
+        own, other = (mean(c.figure for c in part if c.corruption == name) for part in (cells, base))
+        figures = {
+            "ce": combine(lambda a, b: 100 * (1 - a) / (1 - b), own, other),
+            "relative_ce": combine(lambda a, p, b, q: 100 * (p - a) / (q - b), own, clean, other, base_clean),
+        }
+        for metric, figure in figures.items():
+            by_name[metric].append(figure)
+            found.append(Summary(metric, name, family, figure))
+    for metric, figures_of in by_name.items():
+        if figures_of:
+            found.append(Summary(metric.replace("ce", "mce"), tables.ALL, tables.ALL, mean(figures_of)))
+    return found
+
+
+def break_point(clean: Figure, cells: Sequence[Cell], share: float) -> Figure:
+    """The strength at which a corruption takes the metric below `share` of clean, linear between levels.
+
+    Args:
+        clean: the figure on clean data.
+        cells: one corruption's levels from the weakest on, each with its strength.
+        share: 0..1.
+
+    Returns:
+        The strength in the corruption's unit: the first level's when that is below already, status `not_reached` when
+        none is. Replicates that do not reach it are infinite, on the side of the strongest level.
+    """
+    strengths = np.array([math.nan if cell.strength is None else cell.strength for cell in cells])
+    if np.isnan(strengths).any() or not cells:
+        return Figure(math.nan, "not_defined")
+    beyond = math.copysign(math.inf, strengths[-1] - strengths[0])
+
+    def crossing(reference: Any, *levels: Any) -> Any:
+        values = np.stack(np.broadcast_arrays(*levels))
+        below = values < share * reference
+        first = below.argmax(axis=0)
+        last = np.maximum(first - 1, 0)
+        ahead, behind = (np.take_along_axis(values, at[None], axis=0)[0] for at in (last, first))
+        part = np.where(first == last, 0, (ahead - share * reference) / np.where(first == last, 1, ahead - behind))
+        at = strengths[last] + part * (strengths[first] - strengths[last])
+        return np.where(below.any(axis=0), at, beyond)
+
+    figures = (clean, *(cell.figure for cell in cells))
+    if not all(figure.known for figure in figures):
+        return combine(crossing, *figures)
+    if not min(cell.figure.value for cell in cells) < share * clean.value:
+        return Figure(math.nan, "not_reached")
+    return combine(crossing, *figures)

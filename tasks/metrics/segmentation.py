@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.metrics.instances import Bools, Floats, Ints
+from tasks.metrics.resampling import Replicates, Resampler
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +85,36 @@ def figures(counts: Counts, frames: Bools | None = None, *, kind: int | None = N
         "dice": float(np.mean(2 * hit / (truth + predicted))),
         "pixel_accuracy": float(hit.sum() / truth.sum()),
     }
+
+
+def resampled(
+    counts: Counts, resampler: Resampler, frames: Bools | None = None
+) -> tuple[dict[str, Replicates], list[dict[str, Replicates]]]:
+    """`figures` in every resample: of all classes, and of each; a class without truth has none."""
+    hit, truth, predicted = (
+        resampler.sums(resampler.by_unit(part, frames)) for part in (counts.hit, counts.truth, counts.predicted)
+    )
+    present: Bools = np.asarray(truth.any(axis=0))
+    with np.errstate(invalid="ignore"):
+        iou, dice, share = hit / (truth + predicted - hit), 2 * hit / (truth + predicted), hit / truth
+    by_class = [
+        {"miou": _column(iou, kind), "dice": _column(dice, kind), "pixel_accuracy": _column(share, kind)}
+        if present[kind]
+        else {}
+        for kind in range(truth.shape[1])
+    ]
+    if not present.any():
+        return {}, by_class
+    together = {
+        "miou": iou[:, present].mean(axis=1).astype(np.float32),
+        "dice": dice[:, present].mean(axis=1).astype(np.float32),
+        "pixel_accuracy": (hit.sum(axis=1) / truth.sum(axis=1)).astype(np.float32),
+    }
+    return together, by_class
+
+
+def _column(values: Floats, kind: int) -> Replicates:
+    return values[:, kind].astype(np.float32)
 
 
 def frame_iou(counts: Counts) -> Floats:

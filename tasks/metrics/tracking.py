@@ -12,9 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.metrics.instances import Bools, Floats, Ints, box_iou
+from tasks.metrics.resampling import Replicates, Resampler
 
 MATCH_IOU: Final = 0.5
 """The overlap at which CLEAR and Identity, and the removal of ignored regions, match (TrackEval's default)."""
+
+_TINY: Final = 1e-10
+"""Keeps a ratio of nothing to nothing at 0."""
 
 Result = dict[str, Any]
 Results = dict[str, Result]
@@ -159,6 +163,65 @@ class Evaluator:
             "id_switches": float(clear["IDSW"]),
             "fragmentations": float(clear["Frag"]),
         }
+
+
+def by_clip(clips: Mapping[int, Results], n_clips: int) -> dict[tuple[str, str], Floats]:
+    """The sums behind the figures by clip, (n_clips, ...): those of HOTA at each threshold; 0 for clips without any."""
+    fields = {
+        "hota": ("HOTA_TP", "HOTA_FN", "HOTA_FP", "AssA", "LocA"),
+        "clear": ("CLR_TP", "CLR_FN", "CLR_FP", "IDSW", "Frag", "MOTP_sum"),
+        "identity": ("IDTP", "IDFN", "IDFP"),
+    }
+    sums: dict[tuple[str, str], Floats] = {}
+    for metric, names in fields.items():
+        for name in names:
+            sums[metric, name] = np.zeros((n_clips, 19) if metric == "hota" else (n_clips,))
+            for place, found in clips.items():
+                # AssA and LocA are means over matched boxes: TrackEval weights them by those.
+                weight = found[metric]["HOTA_TP"] if name in ("AssA", "LocA") else 1
+                sums[metric, name][place] = found[metric][name] * weight
+    return sums
+
+
+def resampled(
+    sums: Mapping[tuple[str, str], Floats], resampler: Resampler, inside: Bools | None = None
+) -> dict[str, Replicates]:
+    """`Evaluator.figures` in every resample, combined as TrackEval combines sequences.
+
+    Args:
+        sums: from `by_clip`; the clip is the sampling unit.
+        resampler: the units and their weights.
+        inside: (n_clips,) the clips that count; None for all.
+    """
+
+    def total(metric: str, field: str) -> Floats:
+        by_unit = sums[metric, field]
+        return resampler.sums(by_unit if inside is None else (by_unit.T * inside).T)
+
+    hits, missed, false = (total("hota", f"HOTA_{field}") for field in ("TP", "FN", "FP"))
+    if not (hits[:, 0] + missed[:, 0]).any():
+        return {}
+    deta = hits / np.maximum(hits + missed + false, _TINY)
+    assa = total("hota", "AssA") / np.maximum(hits, _TINY)
+    loca = np.maximum(total("hota", "LocA"), _TINY) / np.maximum(hits, _TINY)
+    found, lost, wrong, switches = (total("clear", field) for field in ("CLR_TP", "CLR_FN", "CLR_FP", "IDSW"))
+    # Counts are of as many clips as there are inside.
+    weight = (resampler.weights if inside is None else resampler.weights[inside]).mean(axis=0)
+    kept, unkept, unreal = (total("identity", field) for field in ("IDTP", "IDFN", "IDFP"))
+    figures = {
+        "hota": np.sqrt(deta * assa).mean(axis=1),
+        "deta": deta.mean(axis=1),
+        "assa": assa.mean(axis=1),
+        "mota": (found - wrong - switches) / np.maximum(found + lost, _TINY),
+        "idf1": kept / np.maximum(kept + unkept / 2 + unreal / 2, _TINY),
+        "id_switches": switches / weight,
+        "fragmentations": total("clear", "Frag") / weight,
+    }
+    if hits.any():
+        figures["loca"] = loca.mean(axis=1)
+    if found.any():
+        figures["motp"] = total("clear", "MOTP_sum") / np.maximum(found, _TINY)
+    return {name: values.astype(np.float32) for name, values in figures.items()}
 
 
 @dataclass(frozen=True, eq=False)

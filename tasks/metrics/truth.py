@@ -42,7 +42,7 @@ class GroundTruth:
         tags: attributes of objects that say yes or no, (n_objects,) each, for evidence.
         labels: (n_frames,) position of the true label, -1 without one.
         semantic: encoded label map by position of the frame.
-        semantic_holds: (n_frames, n_semantic_classes) whether the frame's map holds the class.
+        semantic_pixels: (n_frames, n_semantic_classes) pixels of each class in the frame's map.
         classes: kind (object, semantic, label) -> id -> name, by rising id; positions count in this order.
         slices: `all` first.
     """
@@ -58,7 +58,7 @@ class GroundTruth:
     tags: dict[str, npt.NDArray[np.bool_]]
     labels: Ints
     semantic: dict[int, bytes]
-    semantic_holds: npt.NDArray[np.bool_]
+    semantic_pixels: Ints
     classes: dict[str, dict[int, str]]
     slices: tuple[slices.Slice, ...]
 
@@ -104,7 +104,9 @@ def load(params: Params, folder: Path) -> GroundTruth:
     classes = {kind: _classes(table, kind) for kind in ("object", "semantic", "label")}
     clip_of, clips = slices.clip_codes(frames)
     truth = _objects(objects, frame_ids, classes["object"])
-    semantic, holds = _semantic(folder / "semantic.parquet", frames, classes["semantic"])
+    measured = folder / "quality.parquet"
+    quality = tables.read("quality", measured) if measured.exists() else None
+    semantic, pixels = _semantic(folder / "semantic.parquet", frames, classes["semantic"])
     tracked = objects["track_id"].notna().to_numpy(bool)
     return GroundTruth(
         frames=frames,
@@ -118,9 +120,9 @@ def load(params: Params, folder: Path) -> GroundTruth:
         tags=_tags(objects),
         labels=_positions(frames["label_id"], classes["label"], "label_id of frames"),
         semantic=semantic,
-        semantic_holds=holds,
+        semantic_pixels=pixels,
         classes=classes,
-        slices=slices.build(params.slices, frames, objects),
+        slices=slices.build(params.slices, frames, objects, quality),
     )
 
 
@@ -189,12 +191,10 @@ def _tags(objects: pd.DataFrame) -> dict[str, npt.NDArray[np.bool_]]:
     return found
 
 
-def _semantic(
-    path: Path, frames: pd.DataFrame, classes: dict[int, str]
-) -> tuple[dict[int, bytes], npt.NDArray[np.bool_]]:
-    holds = np.zeros((len(frames), len(classes)), dtype=bool)
+def _semantic(path: Path, frames: pd.DataFrame, classes: dict[int, str]) -> tuple[dict[int, bytes], Ints]:
+    pixels = np.zeros((len(frames), len(classes)), dtype=np.int64)
     if not path.exists():
-        return {}, holds
+        return {}, pixels
     table = tables.read("semantic", path)
     places = {int(frame_id): place for place, frame_id in enumerate(frames["frame_id"])}
     known = np.zeros(256, dtype=bool)
@@ -219,5 +219,5 @@ def _semantic(
                 f"which are neither a semantic class nor {tables.IGNORE} (ignore)."
             )
         found[place] = data
-        holds[place] = counts[list(classes)] > 0
-    return found, holds
+        pixels[place] = counts[list(classes)]
+    return found, pixels

@@ -15,7 +15,7 @@ import pandas as pd
 
 from tasks.class_map import match_classes, nearest
 from tasks.errors import InputError
-from tasks.models import onnx, small
+from tasks.models import onnx, recorded, small
 from tasks.models.outputs import Description, Output, Predictor
 from tasks.params import Model
 
@@ -61,6 +61,9 @@ def _with_plugins(built_in: dict[str, Adapter], plugins: Iterable[EntryPoint]) -
 MODELS: Final[dict[str, Adapter]] = _with_plugins(
     {
         "onnx": Adapter(version=onnx.VERSION, check=onnx.check, describe=onnx.describe, load=onnx.load),
+        "recorded": Adapter(
+            version=recorded.VERSION, check=recorded.check, describe=recorded.describe, load=recorded.load
+        ),
         "small": Adapter(version=small.VERSION, check=small.check, describe=small.describe, load=small.load),
     },
     entry_points(group="stormglass.models"),
@@ -79,14 +82,25 @@ def check(model: Model, *, folder: Path) -> Adapter:
     adapter = MODELS[model.adapter]
     adapter.check(model)
     weights = folder / model.weights
-    if not weights.is_file():
+    if not weights.is_file() and not (model.adapter == recorded.NAME and weights.is_dir()):
         raise InputError(f"Expected weights at {weights}, found no file: train the model, or correct models.*.weights.")
     return adapter
 
 
-def describe(model: Model, *, folder: Path) -> Description:
-    """The model's own classes and tasks: `{"object": {id: name}, "semantic": ..., "label": ..., "tasks": [...]}`."""
-    return check(model, folder=folder).describe(model, folder / model.weights)
+def describe(model: Model, *, folder: Path, classes: pd.DataFrame | None = None) -> Description:
+    """The model's own classes and tasks: `{"object": {id: name}, "semantic": ..., "label": ..., "tasks": [...]}`.
+
+    Args:
+        model: Its params.
+        folder: What a relative path of weights starts from.
+        classes: The data set's `classes` table: recorded predictions that name no classes carry its objects' ids.
+    """
+    described = check(model, folder=folder).describe(model, folder / model.weights)
+    if model.adapter == recorded.NAME and classes is not None and not described["object"]:
+        rows = classes[classes["kind"] == "object"]
+        ids = zip(rows["class_id"].tolist(), rows["name"].tolist(), strict=True)
+        described = {**described, "object": {int(class_id): str(name) for class_id, name in ids}}
+    return described
 
 
 def load(
@@ -144,14 +158,22 @@ def fingerprint(model: Model, *, folder: Path) -> dict[str, str | int]:
     """
     adapter = check(model, folder=folder)
     settings: dict[str, Any] = model.model_dump(mode="json", include={"decoder", "input", "score_threshold", "nms_iou"})
-    with (folder / model.weights).open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return {
         "adapter": model.adapter,
         "adapter_version": adapter.version,
-        "weights_sha256": digest,
+        "weights_sha256": _sha256(folder / model.weights),
         "settings": json.dumps(settings, sort_keys=True),
     }
+
+
+def _sha256(path: Path) -> str:
+    """Of a file's content; of a folder's, the names and contents of all files in it."""
+    if path.is_file():
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    listed = "".join(f"{file.relative_to(path).as_posix()} {_sha256(file)}\n" for file in files)
+    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 def resolve_device(device: str) -> str:

@@ -6,6 +6,7 @@ resembles some corruptions of the full set; `RESEMBLED` names them, and what a m
 """
 
 import os
+import threading
 from typing import Any, Final
 
 import numpy as np
@@ -115,15 +116,14 @@ class Augmenter:
     """Alters training frames: `mix.light` of them lightly, `mix.heavy` of them heavily, the rest not at all."""
 
     def __init__(self, mix: Mix) -> None:
-        """Build both pipelines once.
+        """Ready to be called from several threads.
 
         Raises:
             InputError: albumentations is not installed.
         """
-        a = _albumentations()
+        _albumentations()
         self._mix = mix
-        self._light = a.Compose(light())
-        self._heavy = a.Compose(heavy())
+        self._own = threading.local()  # a pipeline holds its random state
 
     def __call__(self, frame: npt.NDArray[np.uint8], seed: int) -> npt.NDArray[np.uint8]:
         """The frame, uint8 RGB (H, W, 3), altered as `seed` alone decides; the one given is left as it is."""
@@ -131,10 +131,18 @@ class Augmenter:
         share = float(generator.random())
         if share >= self._mix.light + self._mix.heavy:
             return frame
-        pipeline = self._light if share < self._mix.light else self._heavy
+        pipeline = self._pipelines()[share >= self._mix.light]
         _reseed(pipeline, generator)
         altered: npt.NDArray[np.uint8] = pipeline(image=frame)["image"]
         return altered
+
+    def _pipelines(self) -> tuple[Any, Any]:
+        """The light and the heavy one of this thread."""
+        if not hasattr(self._own, "pipelines"):
+            a = _albumentations()
+            self._own.pipelines = (a.Compose(light()), a.Compose(heavy()))
+        found: tuple[Any, Any] = self._own.pipelines
+        return found
 
 
 def _reseed(node: Any, generator: np.random.Generator) -> None:

@@ -16,17 +16,19 @@ class Output:
     """One frame's predictions, instances by descending score.
 
     Attributes:
-        boxes: float32 (N, 4), 0-based half-open xyxy in pixels of the frame given.
-        scores: float32 (N,), 0..1.
+        boxes: float32 (float64 of recorded predictions) (N, 4), 0-based half-open xyxy in pixels of the frame given.
+        scores: likewise (N,), 0..1.
         class_ids: int64 (N,), the model's own classes.
+        track_ids: int64 (N,), from a system that tracks by itself; None otherwise.
         masks: N instance masks as COCO's compressed RLE at the frame's size; None from a model without them.
         label_map: uint8 (H, W) of the model's semantic class ids; None from a model without them.
         probabilities: float32 (K,), one a frame label in ascending id order, summing to 1; None from a model without.
     """
 
-    boxes: npt.NDArray[np.float32]
-    scores: npt.NDArray[np.float32]
+    boxes: npt.NDArray[np.float32] | npt.NDArray[np.float64]
+    scores: npt.NDArray[np.float32] | npt.NDArray[np.float64]
     class_ids: npt.NDArray[np.int64]
+    track_ids: npt.NDArray[np.int64] | None = None
     masks: list[bytes] | None = None
     label_map: npt.NDArray[np.uint8] | None = None
     probabilities: npt.NDArray[np.float32] | None = None

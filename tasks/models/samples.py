@@ -1,6 +1,7 @@
 """Training material in memory: frames with their truth, and batches of them."""
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tasks.data.frames import FrameReader
 from tasks.errors import InputError
 from tasks.models.augment import Augmenter
 from tasks.models.geometry import view
-from tasks.models.losses import IGNORE, draw_targets
+from tasks.models.losses import IGNORE, BoxTargets, draw_targets
 from tasks.models.network import MULTIPLE
 
 KINDS = ("object", "semantic", "label")
@@ -101,29 +102,31 @@ def read_samples(split: str, *, dataset_dir: Path, tables_dir: Path, classes: di
 
 
 def assemble(
-    samples: Samples, indices: Sequence[int], seeds: Sequence[int], *, augmenter: Augmenter | None, n_classes: int
+    samples: Samples,
+    indices: Sequence[int],
+    seeds: Sequence[int],
+    *,
+    augmenter: Augmenter | None,
+    n_classes: int,
+    pool: Executor,
 ) -> Batch:
-    """A training batch; each sample's view, and what `augmenter` does to it, its own seed decides."""
+    """A training batch; each sample's view, and what `augmenter` does to it, its own seed decides.
+
+    Its samples are made in the threads of `pool`, which changes nothing but the time that it takes.
+    """
     height, width = samples.frames.shape[1:3]
-    pixels, maps, semantic = [], [], []
-    for index, seed in zip(indices, seeds, strict=True):
+
+    def prepare(index: int, seed: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], BoxTargets]:
         frame, regions, boxes, ignored = view(
             samples.frames[index], samples.semantic[index], samples.boxes[index], samples.ignored[index], seed
         )
         if augmenter is not None:
             frame = augmenter(frame, seed)
-        pixels.append(frame)
-        semantic.append(regions)
-        maps.append(
-            draw_targets(
-                boxes,
-                samples.channels[index],
-                ignored,
-                n_classes=n_classes,
-                height_px=height,
-                width_px=width,
-            )
-        )
+        channels = samples.channels[index]
+        targets = draw_targets(boxes, channels, ignored, n_classes=n_classes, height_px=height, width_px=width)
+        return frame, regions, targets
+
+    pixels, semantic, maps = zip(*pool.map(prepare, indices, seeds), strict=True)
     return Batch(
         pixels=torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float(),  # channels last in memory
         heat=torch.from_numpy(np.stack([item.heat for item in maps])),

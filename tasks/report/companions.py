@@ -27,12 +27,20 @@ def field(value: Any) -> str:
 
 def to_csv(table: pd.DataFrame) -> str:
     """A table as CSV with a header; lines end in a newline alone."""
+    lines = [line(table.columns), *(line(row) for row in table.itertuples(index=False))]
+    return "\n".join(lines) + "\n"
+
+
+def line(values: Iterable[Any]) -> str:
+    """Values as one line of CSV, or a part of one, without its end.
+
+    Examples:
+        >>> line(["a,b", 0.25, None])
+        '"a,b",0.2500,'
+    """
     stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(table.columns)
-    for row in table.itertuples(index=False):
-        writer.writerow([field(value) for value in row])
-    return stream.getvalue()
+    csv.writer(stream, lineterminator="\n").writerow([field(value) for value in values])
+    return stream.getvalue().removesuffix("\n")
 
 
 def slices_csv(table: pd.DataFrame) -> str:
@@ -48,11 +56,11 @@ def curves_csv(scores: pd.DataFrame, task: str) -> str:
 
 
 def metrics_json(overview: pd.DataFrame, gates: pd.DataFrame) -> str:
-    """Clean, mPC and rPC of each model and task, and the gates by status; NaN as null."""
+    """Clean, mPC and rPC of each model and task with their ends, and the gates by status; NaN as null."""
     found: dict[str, Any] = {}
     for row in overview.to_dict("records"):
         own = found.setdefault(row["model"], {}).setdefault(row["task"], {})
-        for key in ("clean", "mpc", "rpc"):
+        for key in (f"{name}{end}" for name in ("clean", "mpc", "rpc") for end in ("", "_low", "_high")):
             own[key] = None if pd.isna(row[key]) else round(float(row[key]), numbers.PLACES)
     found["gates"] = verdict.tally(gates)
     return json.dumps(found, indent=2, sort_keys=True) + "\n"

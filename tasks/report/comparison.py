@@ -1,85 +1,123 @@
-"""Candidates against the baseline, by slice: regressions first."""
+"""Candidates against the baseline, by slice: regressions first, and whether each is told apart from chance."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import pandas as pd
 
 from tasks import tables
 from tasks.params import Params
-from tasks.report import companions, figures, heatmaps, numbers, wording
+from tasks.report import companions, differences, figures, heatmaps, numbers, takeaways, wording
 
 Content = dict[str, Any]
 
+MARKS: Final[Mapping[str, tuple[str, str]]] = {
+    differences.REGRESSION: ("regression", "▼ regression"),
+    differences.GAIN: ("gain", "▲ gain"),
+    differences.SAME: ("same", "not told apart"),
+    differences.FEW: ("same", "few units"),
+    differences.NONE: ("same", "–"),
+}
+"""CSS class and words of what a difference comes to."""
+
 
 def comparison(
-    params: Params, scores: pd.DataFrame, table: pd.DataFrame, charts: dict[str, figures.Figure]
+    params: Params, scores: pd.DataFrame, slices: pd.DataFrame, charts: dict[str, figures.Figure]
 ) -> Content | None:
-    """Candidates against the baseline by slice; None when there is nothing to compare."""
+    """Candidates against the baseline by slice (of the table `slices`); None when there is nothing to compare."""
+    table = differences.comparison(slices, params.metrics.confidence)
     if params.baseline is None or table.empty:
         return None
     blocks = []
     for task in numbers.tasks_of(scores):
-        own = table[(table["task"] == task) & (table["class"] == tables.ALL)]
+        own = table[table["task"] == task]
         candidates = [m for m in numbers.models_of(params, scores, task) if m in set(own["model"])]
         if not candidates:
             continue
-        columns = {}
-        for model in candidates:
-            here = own[own["model"] == model].set_index("slice")
-            columns[f"{model}: clean"] = here["clean_difference"]
-            columns[f"{model}: mPC"] = here["mpc_difference"]
-        grid = pd.DataFrame(columns).sort_index(key=lambda names: names.map(lambda name: (name != tables.ALL, name)))
         key = f"difference-{task}"
-        charts[key] = heatmaps.difference_map(grid)
-        maps = [_map(key, "Clean and mPC by slice", grid, charts)]
+        maps = [_map(key, "Clean and mPC by slice", _by_figure(own[own["class"] == tables.ALL], candidates), charts)]
         for model in candidates:
-            detail = numbers.differences_by_corruption(scores, task, model)
+            detail = differences.by_corruption(scores, task, model, params.metrics.confidence)
             if detail.empty:
                 continue
-            order = [c.name for c in params.choices() if c.name in detail.columns]
-            detail = detail[order].rename(columns=wording.corruption)
-            key = f"difference-{task}-{model}"
-            charts[key] = heatmaps.difference_map(detail)
+            order = {choice.name: wording.corruption(choice.name) for choice in params.choices()}
+            detail = detail[detail["corruption"].isin(order)].assign(column=detail["corruption"].map(order))
+            detail = detail.sort_values("corruption", key=lambda names: names.map(list(order).index), kind="stable")
             title = f"{model}: mean over severities, by corruption and slice"
-            maps.append(_map(key, title, detail, charts))
+            maps.append(_map(f"difference-{task}-{model}", title, detail, charts))
         blocks.append(
             {
                 "task": task,
                 "name": wording.TASK_NAMES[task],
                 "metric": wording.metric(tables.HEADLINE[task]),
                 "maps": maps,
-                "takeaway": wording.comparison_takeaway(own, params.baseline),
+                "sentences": [
+                    takeaways.gain_sentence(own[own["model"] == model], model, params.baseline) for model in candidates
+                ],
             }
         )
     return {
         "baseline": params.baseline,
-        "takeaway": wording.comparison_takeaway(table, params.baseline),
+        "most_q": f"{1 - params.metrics.confidence:.4g}",
         "blocks": blocks,
-        "lines": [
-            {
-                "model": row["model"],
-                "task": wording.TASK_NAMES[row["task"]],
-                "metric": wording.metric(row["metric"]),
-                "slice": row["slice"],
-                "class": row["class"],
-                "n": row["n_units"],
-                "small": row["small"],
-                "clean": companions.field(row["clean_difference"]),
-                "mpc": companions.field(row["mpc_difference"]),
-            }
-            for row in table.to_dict("records")
-        ],
+        "lines": [_line(row) for row in table.to_dict("records")],
     }
 
 
-def _map(key: str, title: str, grid: pd.DataFrame, charts: dict[str, figures.Figure]) -> Content:
+def _line(row: Mapping[Any, Any]) -> Content:
+    """A line of the table: the mPC's difference, then the clean one's."""
+    found = []
+    for name in ("mpc", "clean"):
+        key = f"{name}_difference"
+        style, words = MARKS[row[f"{name}_outcome"]]
+        p_value, q_value = (companions.field(row[f"{key}_{test}"]) for test in ("p_value", "q_value"))
+        found.append(
+            {
+                "text": wording.difference(*numbers.ends(row, key)),
+                "order": companions.field(row[key]),
+                "p": wording.probability(row[f"{key}_p_value"]),
+                "p_order": p_value,
+                "q": wording.probability(row[f"{key}_q_value"]),
+                "q_order": q_value,
+                "style": style,
+                "words": words,
+            }
+        )
+    return {
+        "model": row["model"],
+        "task": wording.TASK_NAMES[row["task"]],
+        "where": wording.place(row),
+        "n": row["n_units"],
+        "differences": found,
+    }
+
+
+def _by_figure(own: pd.DataFrame, candidates: list[str]) -> pd.DataFrame:
+    """Clean and mPC of each candidate as columns of one map: slice, column, difference and its ends, outcome."""
+    parts = []
+    for model in candidates:
+        for name, words in (("clean", "clean"), ("mpc", "mPC")):
+            key = f"{name}_difference"
+            named = {key: "difference", f"{key}_low": "difference_low", f"{key}_high": "difference_high"}
+            columns = ["slice", *named, f"{name}_outcome"]
+            part = own.loc[own["model"] == model, columns].rename(columns=named | {f"{name}_outcome": "outcome"})
+            parts.append(part.assign(column=f"{model}: {words}"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _map(key: str, title: str, lines: pd.DataFrame, charts: dict[str, figures.Figure]) -> Content:
+    """A heat map of differences and its data, all data first."""
+    columns = list(dict.fromkeys(lines["column"]))
+    slices = sorted(set(lines["slice"]), key=lambda name: (name != tables.ALL, name))
+    charts[key] = heatmaps.difference_map(lines, slices, columns)
+    known = {(row["slice"], row["column"]): row for row in lines.to_dict("records")}
     return {
         "id": key,
         "title": title,
         "height": charts[key]["layout"]["height"],
-        "columns": [str(name) for name in grid.columns],
+        "columns": columns,
         "lines": [
-            (str(name), [wording.change(value) for value in values])
-            for name, values in zip(grid.index, grid.to_numpy(dtype=float).tolist(), strict=True)
+            (name, [heatmaps.told(known[name, column]) if (name, column) in known else "–" for column in columns])
+            for name in slices
         ],
     }

@@ -72,6 +72,9 @@ def curve(
 ) -> Figure:
     """The degradation curves of one corruption, all models overlaid, each from its clean value (severity 0).
 
+    A band behind each curve holds the intervals of its points, where they have one. All bands come before the first
+    curve, so that none covers one.
+
     Args:
         rows: A table made by `numbers.cells`.
         name: The corruption.
@@ -85,25 +88,46 @@ def curve(
     figure = go.Figure()
     own = rows[rows["corruption"] == name].sort_values("severity")
     units = [unit for unit in own["strength_unit"] if isinstance(unit, str)]
+    bands, lines = [], []
     strengths: list[list[float | None]] = []
+    band_strengths: list[list[float | None]] = []
     for place, model in enumerate(models):
         look = style(place)
-        clean = numbers.clean_value(rows, model)
+        start = numbers.clean_figure(rows, model)
+        clean = start.value
         mine = own[own["model"] == model]
         if mine.empty:
             continue
         levels = [wording.strength(r["strength"], r["strength_unit"]) for r in mine.to_dict("records")]
         strengths.append([None, *(None if pd.isna(s) else float(f"{s:.6g}") for s in mine["strength"].astype(float))])
-        figure.add_trace(
+        severities = [0, *(int(s) for s in mine["severity"])]
+        points = [(start.value, start.low, start.high), *zip(mine["value"], mine["low"], mine["high"], strict=True)]
+        outline = _outline([low for _, low, _ in points], [high for *_, high in points])
+        if outline:
+            bands.append(
+                go.Scatter(
+                    name=escaped(model),
+                    x=[None if at is None else severities[at] for at, _ in outline],
+                    y=[end for _, end in outline],
+                    mode="lines",
+                    line={"width": 0},
+                    fill="toself",
+                    fillcolor=translucent(look["hue"]),
+                    hoverinfo="skip",
+                )
+            )
+            band_strengths.append([None if at is None else strengths[-1][at] for at, _ in outline])
+        lines.append(
             go.Scatter(
                 name=escaped(model),
-                x=[0, *(int(s) for s in mine["severity"])],
+                x=severities,
                 y=[rounded(clean), *rounded_all(mine["value"])],
                 customdata=[
                     "clean",
                     *(f"severity {s}, {escaped(t)}" for s, t in zip(mine["severity"], levels, strict=True)),
                 ],
-                hovertemplate="%{customdata}<br>" + escaped(wording.metric(metric)) + " %{y:.3f}",
+                text=[wording.figure(*point) for point in points],
+                hovertemplate="%{customdata}<br>" + escaped(wording.metric(metric)) + " %{text}",
                 mode="lines+markers",
                 line={"color": look["hue"], "dash": look["dash"], "width": 2},
                 marker={"symbol": look["marker"], "size": 7},
@@ -141,6 +165,7 @@ def curve(
             showarrow=False,
             font={"size": 11, "color": "#CC3311"},
         )
+    figure.add_traces([*bands, *lines])
     known = [s for line in strengths for s in line if s is not None]
     first = [s for s in strengths[0] if s is not None] if strengths else []
     figure.update_layout(
@@ -152,7 +177,7 @@ def curve(
         xaxis={"title": {"text": "severity"}, "tickmode": "linear", "dtick": 1, "zeroline": False},
         yaxis={"range": [-0.03 * top, top], "title": {"text": escaped(wording.metric(metric))}, "zeroline": False},
         meta={
-            "strength": strengths if known else None,
+            "strength": [*band_strengths, *strengths] if known else None,
             "unit": escaped(wording.axis_unit(units[0] if units else None)),
             # Milder stands left, whichever way the parameter runs (JPEG quality falls as the picture gets worse).
             "falling": len(first) > 1 and first[0] > first[-1],
@@ -162,7 +187,7 @@ def curve(
 
 
 def mean_curve(rows: pd.DataFrame, models: Sequence[str], *, metric: str, top: float) -> Figure:
-    """The mean over all corruptions at each severity, all models overlaid."""
+    """The mean over all corruptions at each severity, all models overlaid; no row of scores holds its interval."""
     parts = []
     for model in models:
         points = numbers.mean_curve(rows, model)
@@ -174,12 +199,48 @@ def mean_curve(rows: pd.DataFrame, models: Sequence[str], *, metric: str, top: f
                 "strength": None,
                 "strength_unit": None,
                 "value": v,
+                "low": math.nan,
+                "high": math.nan,
+                "status": "ok",
             }
             for s, v in points
         ]
-    clean = rows[rows["severity"] == 0][["model", "corruption", "severity", "strength", "strength_unit", "value"]]
+    columns = ["model", "corruption", "severity", "strength", "strength_unit", "value", "low", "high", "status"]
+    clean = rows.loc[rows["severity"] == 0, columns]
     mean = pd.DataFrame(parts, columns=clean.columns)
     return curve(pd.concat([clean, mean]) if len(mean) else clean, tables.ALL, models, metric=metric, top=top)
+
+
+def _outline(low: Sequence[float], high: Sequence[float]) -> list[tuple[int | None, float | None]]:
+    """The outline of a band as (place of the point, y): each unbroken run there and back; (None, None) between runs.
+
+    Examples:
+        >>> _outline([0.1, 0.2], [0.3, 0.4])
+        [(0, 0.3), (1, 0.4), (1, 0.2), (0, 0.1)]
+    """
+    runs: list[list[int]] = [[]]
+    for place, (a, b) in enumerate(zip(low, high, strict=True)):
+        if math.isnan(a) or math.isnan(b):
+            runs.append([])
+        else:
+            runs[-1].append(place)
+    found: list[tuple[int | None, float | None]] = []
+    for run in runs:
+        if len(run) > 1:  # a single point has no width to shade
+            found += [(None, None)] * bool(found)
+            found += [(at, rounded(high[at])) for at in run] + [(at, rounded(low[at])) for at in reversed(run)]
+    return found
+
+
+def translucent(hue: str) -> str:
+    """A hue as the fill of a band, pale enough for another to show through.
+
+    Examples:
+        >>> translucent("#0077BB")
+        'rgba(0,119,187,0.18)'
+    """
+    red, green, blue = (int(hue[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.18)"
 
 
 def plain(figure: go.Figure) -> Figure:

@@ -1,7 +1,7 @@
 """Heat maps: corruption by severity for one model, and differences to the baseline by slice."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -10,7 +10,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import find_intermediate_color, hex_to_rgb, sample_colorscale, unlabel_rgb
 
-from tasks.report import figures, wording
+from tasks.metrics.robustness import Figure
+from tasks.report import differences, figures, numbers, wording
 
 SCALE: Final = "Cividis"
 """Even steps of lightness, readable with any colour vision."""
@@ -28,11 +29,23 @@ _LAYOUT: Final = {
 _XAXIS: Final = {"type": "category", "side": "top", "showgrid": False, "zeroline": False, "fixedrange": True}
 
 
-def robustness_map(rows: pd.DataFrame, model: str, order: Sequence[tuple[str, str]], *, metric: str) -> figures.Figure:
+def robustness_map(
+    rows: pd.DataFrame,
+    model: str,
+    order: Sequence[tuple[str, str]],
+    *,
+    summed: Mapping[str, tuple[Figure, Figure]] | None = None,
+) -> figures.Figure:
     """Corruption x severity for one model: retained performance, then, hidden at first, the metric itself.
 
     Each of the two is a heat map and its numbers, so the figure has four traces. The last column is the mean over the
     severities (mPC of that corruption, and its share of clean).
+
+    Args:
+        rows: a table made by `numbers.cells`.
+        model: whose map.
+        order: (family, corruption) down.
+        summed: by corruption its mPC and rPC, whose intervals the last column tells.
     """
     own = rows[(rows["model"] == model) & (rows["severity"] > 0)]
     severities = sorted(int(s) for s in own["severity"].unique())
@@ -61,7 +74,10 @@ def robustness_map(rows: pd.DataFrame, model: str, order: Sequence[tuple[str, st
                 x=x,
                 y=y,
                 hovertext=[
-                    [_hover(own, name, column, text) for column, text in zip(columns, line, strict=True)]
+                    [
+                        _hover(own, name, column, text, (summed or {}).get(name))
+                        for column, text in zip(columns, line, strict=True)
+                    ]
                     for name, line in zip(names, texts, strict=True)
                 ],
                 hoverinfo="text",
@@ -81,19 +97,26 @@ def robustness_map(rows: pd.DataFrame, model: str, order: Sequence[tuple[str, st
     return figures.plain(figure)
 
 
-def difference_map(table: pd.DataFrame) -> figures.Figure:
-    """Differences to the baseline: lines (slices) down, columns (models or corruptions) across; zero in the middle."""
-    values = table.astype(float).to_numpy().tolist()
+def difference_map(lines: pd.DataFrame, slices: Sequence[str], columns: Sequence[str]) -> figures.Figure:
+    """Differences to the baseline; zero in the middle, figures in brackets where they are not told apart from it.
+
+    Args:
+        lines: slice, column (a model's figure or a corruption), difference, its ends, outcome.
+        slices: down.
+        columns: across.
+    """
+    known = {(row["slice"], row["column"]): row for row in lines.to_dict("records")}
+    cells = [[known.get((name, column)) for column in columns] for name in slices]
+    values = [[math.nan if cell is None else float(cell["difference"]) for cell in line] for line in cells]
     reach = max([abs(v) for line in values for v in line if not math.isnan(v)], default=0.0) or 1e-6
-    x = [figures.escaped(str(name)) for name in table.columns]
-    y = [figures.escaped(wording.slice_name(str(name))) for name in table.index]
-    texts = [[wording.change(v) for v in line] for line in values]
+    x = [figures.escaped(str(name)) for name in columns]
+    y = [figures.escaped(wording.slice_name(str(name))) for name in slices]
     figure = go.Figure(
         go.Heatmap(
             z=[figures.rounded_all(line) for line in values],
             x=x,
             y=y,
-            text=texts,
+            text=[["–" if cell is None else told(cell) for cell in line] for line in cells],
             hovertemplate="%{y}<br>%{x}: %{text}<extra></extra>",
             colorscale=[[i / 4, colour] for i, colour in enumerate(DIVERGING)],
             zmin=-reach,
@@ -104,9 +127,21 @@ def difference_map(table: pd.DataFrame) -> figures.Figure:
         )
     )
     colours = [[_on_diverging((v / reach + 1) / 2) for v in line] for line in values]
+    texts = [["–" if cell is None else _short(cell) for cell in line] for line in cells]
     figure.add_trace(_numbers(x, y, texts, colours))
     figure.update_layout(**_LAYOUT, height=60 + 26 * len(y), xaxis=_XAXIS)
     return figures.plain(figure)
+
+
+def _short(cell: Mapping[Any, Any]) -> str:
+    text = wording.change(cell["difference"])
+    return f"({text})" if cell["outcome"] in (differences.SAME, differences.FEW) else text
+
+
+def told(cell: Mapping[Any, Any]) -> str:
+    """A difference with its interval and what it comes to."""
+    text = wording.difference(*numbers.ends(cell, "difference"))
+    return f"{text}, {cell['outcome']}" if cell["outcome"] else text
 
 
 def _numbers(
@@ -159,16 +194,20 @@ def ink(red: float, green: float, blue: float) -> str:
     return "#000000" if (luminance + 0.05) / 0.05 >= 1.05 / (luminance + 0.05) else "#ffffff"
 
 
-def _hover(own: pd.DataFrame, name: str, column: int | str, text: str) -> str:
+def _hover(own: pd.DataFrame, name: str, column: int | str, text: str, mean: tuple[Figure, Figure] | None) -> str:
     title = f"<b>{figures.escaped(wording.corruption(name))}</b>"
     if column == "mean":
-        return f"{title}, mean of severities: {text}"
+        if mean is None:
+            return f"{title}, mean of severities: {text}"
+        mpc, rpc = (form(f.value, f.low, f.high) for form, f in zip((wording.figure, wording.share), mean, strict=True))
+        return f"{title}, mean of severities<br>{mpc}, {rpc} of clean"
     row = own[(own["corruption"] == name) & (own["severity"] == column)]
     if row.empty:
         return f"{title} {column}: not asked for"
-    cell = row.iloc[0]
-    if cell["status"] != "ok":
-        return f"{title} {column}: {figures.escaped(str(cell['status']))}"
+    cell = row.to_dict("records")[0]
+    if math.isnan(cell["value"]):
+        return f"{title} {column}: {figures.escaped(wording.status(cell['status']))}"
     level = figures.escaped(wording.strength(cell["strength"], cell["strength_unit"]))
-    value, kept = wording.number(cell["value"]), wording.percent(cell["retained"])
-    return f"{title} {column} ({level})<br>{value}, {kept} of clean"
+    value, kept = wording.figure(cell["value"], cell["low"], cell["high"]), wording.percent(cell["retained"])
+    few = "<br>too few units for an interval" if cell["status"] == "insufficient" else ""
+    return f"{title} {column} ({level})<br>{value}, {kept} of clean{few}"

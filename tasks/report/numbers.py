@@ -1,24 +1,52 @@
 """What the page says in numbers: tidy tables taken from `scores`, with nothing computed twice.
 
 Everything here reads rows; the only arithmetic is retained performance (metric / clean) and the mean curve. Figures,
-sentences and the CSV files all start from these tables, so that they cannot disagree.
+sentences and the CSV files all start from these tables, so that they cannot disagree. A figure NAME has its interval
+in NAME_low and NAME_high, NaN where the status says that there is none.
 """
 
-from typing import Final
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from tasks import tables
+from tasks.metrics.robustness import Figure
 from tasks.params import Params
 
 PLACES: Final = 4
 """Decimals of every figure in the text outputs and tables; metrics live in 0..1."""
 
-SMALL_SLICE_UNITS: Final = 10
-"""Below so many sampling units (images, or clips of video) a slice's figure is flagged as uncertain."""
+_FIGURES: Final = ("clean", "clean_low", "clean_high", "mpc", "mpc_low", "mpc_high", "rpc", "rpc_low", "rpc_high")
+
+SLICE_COLUMNS: Final = (
+    *("task", "metric", "model", "slice", "class", "n_units", "n_frames", "n_objects"),
+    *_FIGURES,
+    *("clean_difference", "clean_difference_low", "clean_difference_high"),
+    *("clean_difference_p_value", "clean_difference_q_value"),
+    *("mpc_difference", "mpc_difference_low", "mpc_difference_high"),
+    *("mpc_difference_p_value", "mpc_difference_q_value"),
+    *("small", "status"),
+)
+"""Of the table that `slices` makes, and of slices.csv."""
 
 _KEYS: Final = ["task", "model", "slice", "class"]
+_FLOATS: Final[dict[str, Any]] = dict.fromkeys(("value", "low", "high"), float)
+_TESTS: Final = ("p_value", "q_value")
+_NONE: Final = Figure(math.nan, "not_defined")
+
+
+def ends(row: Mapping[Any, Any], name: str) -> tuple[float, float, float]:
+    """The figure `name` of a row with the low and high end of its interval."""
+    return float(row[name]), float(row[f"{name}_low"]), float(row[f"{name}_high"])
+
+
+def worst(states: Iterable[Any]) -> str:
+    """The worst of some statuses; `tables.STATUSES` names them from the best on."""
+    known = [state for state in states if isinstance(state, str)]
+    return max(known, key=tables.STATUSES.index, default="ok")
 
 
 def tasks_of(scores: pd.DataFrame) -> list[str]:
@@ -40,9 +68,10 @@ def plain(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def cells(scores: pd.DataFrame, task: str, *, slice_: str = tables.ALL, class_: str = tables.ALL) -> pd.DataFrame:
-    """The headline metric of one task by cell: model, corruption, family, severity, strength, unit, value, retained.
+    """The headline metric of one task by cell.
 
-    `retained` is value / clean of the same model; NaN where either is missing or clean is 0.
+    Columns: model, corruption, family, severity, strength, strength_unit, value, low, high, status, retained, which is
+    value / clean of the same model; NaN where either is missing or clean is 0.
     """
     rows = plain(scores)
     rows = rows[
@@ -52,22 +81,32 @@ def cells(scores: pd.DataFrame, task: str, *, slice_: str = tables.ALL, class_: 
         & (rows["class"] == class_)
         & rows["severity"].notna()
     ]
-    rows = rows[["model", "corruption", "family", "severity", "strength", "strength_unit", "value", "status"]].copy()
-    rows["severity"] = rows["severity"].astype(int)
+    place = ["model", "corruption", "family", "severity", "strength", "strength_unit"]
+    rows = rows[[*place, "value", "low", "high", "status"]].astype({"severity": int, **_FLOATS})
     clean = rows[rows["severity"] == 0].set_index("model")["value"]
     base = rows["model"].map(clean).astype(float)
     rows["retained"] = np.where(base > 0, rows["value"].astype(float) / base.where(base > 0), np.nan)
     return rows.reset_index(drop=True)
 
 
+def clean_figure(rows: pd.DataFrame, model: str) -> Figure:
+    """The clean figure of `model` in a table made by `cells`; not defined when there is none."""
+    found = rows[(rows["model"] == model) & (rows["severity"] == 0)]
+    return _figure(found.to_dict("records")[0]) if len(found) else _NONE
+
+
 def clean_value(rows: pd.DataFrame, model: str) -> float:
     """The clean value of `model` in a table made by `cells`; NaN when there is none."""
-    found = rows.loc[(rows["model"] == model) & (rows["severity"] == 0), "value"]
-    return float(found.iloc[0]) if len(found) else float("nan")
+    return clean_figure(rows, model).value
 
 
-def summaries(scores: pd.DataFrame, task: str, metric: str) -> pd.DataFrame:
-    """`metric` (mpc or rpc) of one task over all data: model, corruption, family, value, status."""
+def _figure(row: Mapping[Any, Any]) -> Figure:
+    low, high = float(row["low"]), float(row["high"])
+    return Figure(float(row["value"]), str(row["status"]), low=low, high=high, note=row.get("note"))
+
+
+def summary(scores: pd.DataFrame, task: str, metric: str) -> dict[tuple[str, str], Figure]:
+    """(model, corruption) -> `metric` (mpc or rpc) over all data; the corruption `all` is the mean over every one."""
     rows = plain(scores)
     rows = rows[
         (rows["task"] == task)
@@ -76,39 +115,31 @@ def summaries(scores: pd.DataFrame, task: str, metric: str) -> pd.DataFrame:
         & (rows["slice"] == tables.ALL)
         & (rows["class"] == tables.ALL)
     ]
-    return rows[["model", "corruption", "family", "value", "status"]].reset_index(drop=True)
-
-
-def summary(scores: pd.DataFrame, task: str, metric: str) -> dict[tuple[str, str], float]:
-    """(model, corruption) -> `metric` over all data; the corruption `all` is the mean over every one of them."""
-    rows = summaries(scores, task, metric)
-    rows = rows[(rows["corruption"] != tables.ALL) | (rows["family"] == tables.ALL)]
-    return {
-        (str(m), str(c)): float(v) for m, c, v in zip(rows["model"], rows["corruption"], rows["value"], strict=True)
-    }
+    rows = rows[(rows["corruption"] != tables.ALL) | (rows["family"] == tables.ALL)].astype(_FLOATS)
+    return {(str(row["model"]), str(row["corruption"])): _figure(row) for row in rows.to_dict("records")}
 
 
 def overview(params: Params, scores: pd.DataFrame) -> pd.DataFrame:
-    """One row per task and model: metric, clean, mpc, rpc, n_units, n_frames and the change of each to the baseline."""
+    """One row per task and model: metric; clean, mpc and rpc, each with its ends; n_units, n_frames, status, note."""
     found = []
     for task in tasks_of(scores):
         rows = cells(scores, task)
         sizes = _whole(scores, task)
         mpc, rpc = summary(scores, task, "mpc"), summary(scores, task, "rpc")
         for model in models_of(params, scores, task):
-            found.append(
-                {
-                    "task": task,
-                    "model": model,
-                    "metric": tables.HEADLINE[task],
-                    "clean": clean_value(rows, model),
-                    "mpc": mpc.get((model, tables.ALL), float("nan")),
-                    "rpc": rpc.get((model, tables.ALL), float("nan")),
-                    "n_units": sizes.get(model, (0, 0))[0],
-                    "n_frames": sizes.get(model, (0, 0))[1],
-                }
-            )
-    columns = ["task", "model", "metric", "clean", "mpc", "rpc", "n_units", "n_frames"]
+            figures = {
+                "clean": clean_figure(rows, model),
+                "mpc": mpc.get((model, tables.ALL), _NONE),
+                "rpc": rpc.get((model, tables.ALL), _NONE),
+            }
+            row: dict[str, Any] = {"task": task, "model": model, "metric": tables.HEADLINE[task]}
+            for name, figure in figures.items():
+                row |= {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}
+            n_units, n_frames = sizes.get(model, (0, 0))
+            status = worst(figure.status for figure in figures.values())
+            note = next((figure.note for figure in figures.values() if figure.status == status), None)
+            found.append({**row, "n_units": n_units, "n_frames": n_frames, "status": status, "note": note})
+    columns = ["task", "model", "metric", *_FIGURES, "n_units", "n_frames", "status", "note"]
     return pd.DataFrame(found, columns=columns)
 
 
@@ -118,9 +149,9 @@ def _whole(scores: pd.DataFrame, task: str) -> dict[str, tuple[int, int]]:
     return {r["model"]: (int(r["n_units"]), int(r["n_frames"])) for r in rows.to_dict("records")}
 
 
-def _clean_rows(scores: pd.DataFrame) -> pd.DataFrame:
-    """The clean headline rows, whatever slice and class."""
-    rows = plain(scores)
+def _clean_rows(scores: pd.DataFrame, *, of: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The clean headline rows, whatever slice and class; of the models' own rows unless others are given."""
+    rows = plain(scores) if of is None else of
     return rows[(rows["severity"] == 0) & (rows["metric"] == rows["task"].map(tables.HEADLINE))]
 
 
@@ -130,33 +161,26 @@ def _one_way(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def slices(params: Params, scores: pd.DataFrame) -> pd.DataFrame:
-    """The slice table: one row per task, model, slice and class.
+    """The slice table: one row per task, model, slice and class, with the columns SLICE_COLUMNS.
 
-    Columns: task, metric, model, slice, class, n_units, n_frames, n_objects, clean, mpc, rpc, clean_difference,
-    mpc_difference (to the baseline; NaN for the baseline itself), small (too few units), status (the worst of the
-    three figures'). Rows whose figure is not defined for every part of the line are left out.
+    Differences are to the baseline (NaN for the baseline itself), with p, and q over the slices and classes of the
+    figure. `small`: too few units for an interval. `status`: the worst of the three figures'. Rows whose figure is not
+    defined for every part of the line are left out.
     """
     rows = _one_way(_clean_rows(scores)).drop_duplicates(_KEYS)
-    table = rows[[*_KEYS, "metric", "n_units", "n_frames", "n_objects", "value", "status"]].rename(
-        columns={"value": "clean"}
-    )
-    table = table.merge(_summary(plain(scores), "mpc"), on=_KEYS, how="left", suffixes=("", "_mpc"))
-    table = table.merge(_summary(plain(scores), "rpc"), on=_KEYS, how="left", suffixes=("", "_rpc"))
+    table = rows[[*_KEYS, "metric", "n_units", "n_frames", "n_objects"]]
     differences = scores[scores["baseline"].notna()]
-    clean = differences[
-        (differences["severity"] == 0) & (differences["metric"] == differences["task"].map(tables.HEADLINE))
-    ]
-    table = table.merge(_named(clean, "clean_difference"), on=_KEYS, how="left")
-    table = table.merge(
-        _summary(differences, "mpc").rename(columns={"mpc": "mpc_difference"})[[*_KEYS, "mpc_difference"]],
-        on=_KEYS,
-        how="left",
-    )
-    table["small"] = table["n_units"].astype(int) < SMALL_SLICE_UNITS
-    table["status"] = [
-        next((s for s in states if isinstance(s, str) and s != "ok"), "ok")
-        for states in zip(table["status"], table["status_mpc"], table["status_rpc"], strict=True)
-    ]
+    for name, found in (
+        ("clean", _clean_rows(scores)),
+        ("mpc", _overall(plain(scores), "mpc")),
+        ("rpc", _overall(plain(scores), "rpc")),
+        ("clean_difference", _clean_rows(scores, of=differences)),
+        ("mpc_difference", _overall(differences, "mpc")),
+    ):
+        table = table.merge(_named(found, name), on=_KEYS, how="left")
+    states = table[["clean_status", "mpc_status", "rpc_status"]]
+    table["small"] = (states == "insufficient").any(axis=1)
+    table["status"] = [worst(line) for line in states.itertuples(index=False)]
     nothing = table[["clean", "mpc", "rpc"]].isna().all(axis=1) & table["status"].isin(
         ["not_defined", "not_applicable"]
     )
@@ -174,49 +198,24 @@ def slices(params: Params, scores: pd.DataFrame) -> pd.DataFrame:
             else column.map(lambda name: (name != tables.ALL, name))
         ),
     )
-    columns = [
-        *("task", "metric", "model", "slice", "class", "n_units", "n_frames", "n_objects", "clean", "mpc", "rpc"),
-        *("clean_difference", "mpc_difference", "small", "status"),
-    ]
-    return table[columns].reset_index(drop=True)
+    return table[list(SLICE_COLUMNS)].reset_index(drop=True)
 
 
 def _named(rows: pd.DataFrame, name: str) -> pd.DataFrame:
-    return rows.drop_duplicates(_KEYS)[[*_KEYS, "value"]].rename(columns={"value": name})
+    """The rows' figures under the columns NAME, NAME_low, NAME_high, NAME_p_value, NAME_q_value, NAME_status."""
+    columns = {"value": name, **{c: f"{name}_{c}" for c in ("low", "high", "p_value", "q_value", "status")}}
+    kept = rows.drop_duplicates(_KEYS)[[*_KEYS, *columns]].astype(_FLOATS | dict.fromkeys(_TESTS, float))
+    return kept.rename(columns=columns)
 
 
-def _summary(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
-    rows = rows[
+def _overall(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The rows of a summary over all corruptions."""
+    return rows[
         (rows["metric"] == metric)
         & rows["severity"].isna()
         & (rows["corruption"] == tables.ALL)
         & (rows["family"] == tables.ALL)
-    ].drop_duplicates(_KEYS)
-    return rows[[*_KEYS, "value", "status"]].rename(columns={"value": metric})
-
-
-def comparison(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a slice table (`slices`) that have a difference to the baseline, regressions first."""
-    table = table[table["mpc_difference"].notna() | table["clean_difference"].notna()]
-    worst = table[["mpc_difference", "clean_difference"]].min(axis=1)
-    return table.assign(worst=worst).sort_values("worst", kind="stable").drop(columns="worst").reset_index(drop=True)
-
-
-def differences_by_corruption(scores: pd.DataFrame, task: str, model: str) -> pd.DataFrame:
-    """Differences to the baseline of each corruption's mPC: slices down, corruptions across; may be empty."""
-    rows = scores[
-        scores["baseline"].notna()
-        & (scores["task"] == task)
-        & (scores["model"] == model)
-        & (scores["metric"] == "mpc")
-        & scores["severity"].isna()
-        & (scores["class"] == tables.ALL)
-        & (scores["corruption"] != tables.ALL)
     ]
-    if rows.empty:
-        return pd.DataFrame()
-    table = rows.pivot_table(index="slice", columns="corruption", values="value", aggfunc="first", sort=False)
-    return table.sort_index(key=lambda names: names.map(lambda name: (name != tables.ALL, name)))
 
 
 def corruption_order(params: Params, rows: pd.DataFrame) -> list[tuple[str, str]]:
@@ -238,6 +237,6 @@ def mean_curve(rows: pd.DataFrame, model: str) -> list[tuple[int, float]]:
 
 
 def curves(scores: pd.DataFrame, task: str) -> pd.DataFrame:
-    """One task's degradation curves: model, corruption, severity (0 is clean), strength, value."""
-    rows = cells(scores, task)[["model", "corruption", "severity", "strength", "value"]]
+    """One task's degradation curves: model, corruption, severity (0 is clean), strength, value, low, high."""
+    rows = cells(scores, task)[["model", "corruption", "severity", "strength", "value", "low", "high"]]
     return rows.sort_values(["model", "corruption", "severity"], kind="stable").reset_index(drop=True)

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from tasks import tables
 from tasks.layout import Layout
 from tasks.params import Params
-from tasks.report import cards, companions, comparison, figures, numbers, sections, wording
+from tasks.report import cards, companions, comparison, figures, numbers, sections, slice_table, wording
 
 ASSETS: Final = Path(__file__).parent / "assets"
 TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -64,8 +64,8 @@ def render(
         "gates": sections.gate_rows(gates),
         "robustness": sections.robustness(params, scores, charts),
         "degradation": sections.degradation(params, scores, overview, charts),
-        "slices": sections.slice_table(params, slices),
-        "comparison": comparison.comparison(params, scores, numbers.comparison(slices), charts),
+        "slices": slice_table.slice_table(params, slices),
+        "comparison": comparison.comparison(params, scores, slices, charts),
         "cards": cards.cards(gallery, pictures),
         "states": list(dict.fromkeys((style, words) for _, _, style, words in cards.STATES)),
         "picks": cards.PICKS,
@@ -82,6 +82,8 @@ def render(
         "tasks": [(task, wording.TASK_NAMES[task]) for task in numbers.tasks_of(scores)],
         "companions": companions.names(numbers.tasks_of(scores)),
         "places": numbers.PLACES,
+        "confidence": wording.confidence(params.metrics.confidence),
+        "false_share": wording.confidence(1 - params.metrics.confidence),
     }
     data = {
         "figures": charts,

@@ -1,38 +1,22 @@
 """What each section of the page holds, as plain values for the templates; the figures go by id."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import pandas as pd
 
 from tasks import tables
+from tasks.metrics.robustness import Figure
 from tasks.params import Params
-from tasks.report import companions, figures, heatmaps, numbers, verdict, wording
+from tasks.report import figures, heatmaps, numbers, takeaways, verdict, wording
 
 Content = dict[str, Any]
 
 HONESTY: Final = (
     "Synthetic corruption only: these figures are a stress test on corrupted copies of the data set, not a forecast of"
-    " the accuracy in the field. Figures carry no confidence intervals yet: small differences may be chance."
+    " the accuracy in the field. An interval in brackets holds at {confidence}: it says how far a figure may move with"
+    " other clips or images of the same kind, and nothing about another kind of data."
 )
-
-SLICE_HEADS: Final[Mapping[str, str]] = {
-    "task": "Task",
-    "metric": "Metric",
-    "model": "Model",
-    "slice": "Slice",
-    "class": "Class",
-    "n_units": "Units",
-    "n_frames": "Frames",
-    "n_objects": "Objects",
-    "clean": "Clean",
-    "mpc": "mPC",
-    "rpc": "rPC",
-    "clean_difference": "Δ clean",
-    "mpc_difference": "Δ mPC",
-    "small": "Small",
-    "status": "Status",
-}
 
 
 def header(params: Params, overview: pd.DataFrame, gates: pd.DataFrame, facts: Content, card: Content) -> Content:
@@ -68,13 +52,14 @@ def header(params: Params, overview: pd.DataFrame, gates: pd.DataFrame, facts: C
                 **row,
                 "task_name": wording.TASK_NAMES[row["task"]],
                 "metric_name": wording.metric(row["metric"]),
-                "clean": wording.number(row["clean"]),
-                "mpc": wording.number(row["mpc"]),
-                "rpc": wording.percent(row["rpc"]),
+                "clean": wording.figure(*numbers.ends(row, "clean")),
+                "mpc": wording.figure(*numbers.ends(row, "mpc")),
+                "rpc": wording.share(*numbers.ends(row, "rpc")),
+                "status": wording.status(row["status"], row["note"]),
             }
             for row in overview.to_dict("records")
         ],
-        "honesty": HONESTY,
+        "honesty": HONESTY.format(confidence=wording.confidence(params.metrics.confidence)),
     }
 
 
@@ -106,7 +91,7 @@ def gate_rows(gates: pd.DataFrame) -> list[Content]:
                 "model": row["model"],
                 "what": f"{wording.TASK_NAMES.get(task, task)}: {wording.metric(row['metric'])}",
                 "where": verdict.where(row),
-                "observed": wording.number(row["observed"]),
+                "observed": wording.figure(*(float(row[name]) for name in ("observed", "low", "high"))),
                 "threshold": verdict.bound(row),
                 "n": "–" if pd.isna(row["n_units"]) else str(int(row["n_units"])),
                 "reason": row["reason"],
@@ -136,14 +121,15 @@ def robustness(params: Params, scores: pd.DataFrame, charts: dict[str, figures.F
         mpc, rpc = numbers.summary(scores, task, "mpc"), numbers.summary(scores, task, "rpc")
         for model in numbers.models_of(params, scores, task):
             key = f"map-{task}-{model}"
-            charts[key] = heatmaps.robustness_map(rows, model, order, metric=tables.HEADLINE[task])
+            summed = {name: (mpc[model, name], rpc[model, name]) for _, name in order if (model, name) in mpc}
+            charts[key] = heatmaps.robustness_map(rows, model, order, summed=summed)
             maps.append(
                 {
                     "id": key,
                     "model": model,
-                    "takeaway": wording.map_takeaway(rows, model),
-                    "mpc": wording.number(mpc.get((model, tables.ALL))),
-                    "rpc": wording.percent(rpc.get((model, tables.ALL))),
+                    "takeaway": takeaways.map_takeaway(rows, model),
+                    "mpc": _summed(mpc, model, tables.ALL, wording.figure),
+                    "rpc": _summed(rpc, model, tables.ALL, wording.share),
                     "height": charts[key]["layout"]["height"],
                     "table": _map_table(rows, model, order, mpc, rpc),
                 }
@@ -153,13 +139,15 @@ def robustness(params: Params, scores: pd.DataFrame, charts: dict[str, figures.F
     return found
 
 
-def _map_table(
-    rows: pd.DataFrame,
-    model: str,
-    order: Sequence[tuple[str, str]],
-    mpc: Mapping[tuple[str, str], float],
-    rpc: Mapping[tuple[str, str], float],
-) -> Content:
+Summary = Mapping[tuple[str, str], Figure]
+
+
+def _summed(summary: Summary, model: str, corruption: str, form: Callable[[float, float, float], str]) -> str:
+    found = summary.get((model, corruption))
+    return "–" if found is None else form(found.value, found.low, found.high)
+
+
+def _map_table(rows: pd.DataFrame, model: str, order: Sequence[tuple[str, str]], mpc: Summary, rpc: Summary) -> Content:
     own = rows[(rows["model"] == model) & (rows["severity"] > 0)]
     severities = sorted(int(s) for s in own["severity"].unique())
     lines = []
@@ -170,18 +158,26 @@ def _map_table(
             if cell.empty:
                 line.append({"text": ""})
                 continue
-            row = cell.iloc[0]
-            ok = row["status"] == "ok"
-            text = f"{wording.number(row['value'])} ({wording.percent(row['retained'])})" if ok else str(row["status"])
-            line.append({"text": text, "severity": severity, "strength": _strength(row)})
+            row = cell.to_dict("records")[0]
+            told = wording.figure(row["value"], row["low"], row["high"])
+            kept = wording.percent(row["retained"])
+            known = not pd.isna(row["value"])
+            line.append(
+                {
+                    "text": told if known else wording.status(row["status"]),
+                    "kept": f"{kept} of clean" if known else "",
+                    "severity": severity,
+                    "strength": _strength(row),
+                }
+            )
         lines.append(
             {
                 "family": family.replace("_", " "),
                 "corruption": name,
                 "name": wording.corruption(name),
                 "cells": line,
-                "mpc": wording.number(mpc.get((model, name))),
-                "rpc": wording.percent(rpc.get((model, name))),
+                "mpc": _summed(mpc, model, name, wording.figure),
+                "rpc": _summed(rpc, model, name, wording.share),
             }
         )
     return {"severities": severities, "lines": lines}
@@ -204,7 +200,7 @@ def degradation(
         metric = tables.HEADLINE[task]
         models = numbers.models_of(params, scores, task)
         floors = {name: _floors(params, task, metric, family, name) for family, name in order}
-        values = [float(v) for v in rows["value"] if not pd.isna(v)]
+        values = [float(v) for v in (*rows["value"], *rows["high"]) if not pd.isna(v)]
         values += [value for lines in floors.values() for _, value in lines]
         top = min(1.0, 1.08 * max(values)) if values and max(values) > 0 else 1.0
         mean_key = f"curve-{task}-mean"
@@ -213,7 +209,7 @@ def degradation(
             {
                 "id": mean_key,
                 "name": "Mean of all corruptions",
-                "takeaway": wording.mean_takeaway(rows, models, len(order)),
+                "takeaway": takeaways.mean_takeaway(rows, models, len(order)),
                 "corruption": None,
             }
         ]
@@ -224,7 +220,7 @@ def degradation(
                 {
                     "id": key,
                     "name": wording.corruption(name).capitalize(),
-                    "takeaway": wording.curve_takeaway(rows, name, models),
+                    "takeaway": takeaways.curve_takeaway(rows, name, models),
                     "corruption": name,
                 }
             )
@@ -233,7 +229,7 @@ def degradation(
                 "task": task,
                 "name": wording.TASK_NAMES[task],
                 "metric": wording.metric(metric),
-                "takeaway": wording.task_takeaway(overview, task),
+                "takeaway": takeaways.task_takeaway(overview, task),
                 "models": [{"name": m, **figures.style(i)} for i, m in enumerate(models)],
                 "multiples": multiples,
                 "table": _curve_table(rows, models, order),
@@ -263,41 +259,20 @@ def _curve_table(rows: pd.DataFrame, models: Sequence[str], order: Sequence[tupl
             "corruption": "clean",
             "severity": "0",
             "strength": "",
-            "values": [wording.number(numbers.clean_value(rows, model)) for model in models],
+            "values": [
+                wording.figure(found.value, found.low, found.high)
+                for found in (numbers.clean_figure(rows, model) for model in models)
+            ],
         }
     ]
     for _, name in order:
         own = rows[rows["corruption"] == name]
         for severity in sorted(int(s) for s in own["severity"].unique()):
-            here = own[own["severity"] == severity].set_index("model")
-            values = [wording.number(here["value"].get(model)) for model in models]
+            here = {row["model"]: row for row in own[own["severity"] == severity].to_dict("records")}
+            values = [
+                wording.figure(*(here[model][end] for end in ("value", "low", "high"))) if model in here else "–"
+                for model in models
+            ]
             line = {"corruption": wording.corruption(name), "severity": str(severity), "values": values}
-            lines.append({**line, "strength": _strength(here.iloc[0])})
+            lines.append({**line, "strength": _strength(next(iter(here.values())))})
     return {"models": list(models), "lines": lines}
-
-
-def slice_table(params: Params, table: pd.DataFrame) -> Content:
-    """The slice table as the page shows and exports it: each cell's text, and its CSV text where that differs."""
-    lines = []
-    for row in table.to_dict("records"):
-        line = []
-        for column in SLICE_HEADS:
-            text = companions.field(row[column])
-            shown = text
-            if column == "task":
-                shown = wording.TASK_NAMES[text]
-            elif column == "metric":
-                shown = wording.metric(text)
-            elif column == "small":
-                shown = f"n < {numbers.SMALL_SLICE_UNITS}" if row[column] else ""
-            elif column == "status" and text == "ok":
-                shown = ""
-            line.append({"text": shown, "csv": text if text != shown else None, "column": column})
-        lines.append(line)
-    return {
-        "heads": list(SLICE_HEADS.items()),
-        "lines": lines,
-        "takeaway": wording.slice_takeaway(table),
-        "baseline": params.baseline,
-        "small": numbers.SMALL_SLICE_UNITS,
-    }

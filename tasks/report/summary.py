@@ -7,7 +7,7 @@ import pandas as pd
 
 from tasks import tables
 from tasks.params import Params
-from tasks.report import numbers, verdict, wording
+from tasks.report import differences, numbers, takeaways, verdict, wording
 
 LIMIT: Final = 60_000
 """Characters; code hosts cut a comment off at 65,536."""
@@ -28,7 +28,8 @@ def summary(params: Params, overview: pd.DataFrame, slices: pd.DataFrame, gates:
     blocks = [
         f"# {outcome.icon} {outcome.text}",
         f"{outcome.detail} Synthetic corruption only: a stress test, no forecast of the field.",
-        *_overview(overview),
+        *_overview(params, overview),
+        *_comparison(params, slices),
         *_gates(gates),
         *_slices(params, slices),
     ]
@@ -39,19 +40,55 @@ def summary(params: Params, overview: pd.DataFrame, slices: pd.DataFrame, gates:
     return text
 
 
-def _overview(overview: pd.DataFrame) -> list[str]:
+def _overview(params: Params, overview: pd.DataFrame) -> list[str]:
     rows = [
         [
             wording.TASK_NAMES[row["task"]],
             row["model"],
             wording.metric(row["metric"]),
-            wording.number(row["clean"]),
-            wording.number(row["mpc"]),
-            wording.percent(row["rpc"]),
+            wording.figure(*numbers.ends(row, "clean")),
+            wording.figure(*numbers.ends(row, "mpc")),
+            wording.share(*numbers.ends(row, "rpc")),
+            ": ".join(filter(None, (str(row["n_units"]), wording.status(row["status"], row["note"])))),
         ]
         for row in overview.to_dict("records")
     ]
-    return ["## Models", _table(["Task", "Model", "Metric", "Clean", "mPC", "rPC"], rows)]
+    head = ["Task", "Model", "Metric", "Clean", "mPC", "rPC", "Units"]
+    note = f"In brackets the {wording.confidence(params.metrics.confidence)} interval; a unit is an image or a clip."
+    return ["## Models", _table(head, rows), note]
+
+
+def _comparison(params: Params, slices: pd.DataFrame) -> list[str]:
+    """A sentence by task and model, then what regressed for certain; nothing without a baseline."""
+    table = differences.comparison(slices, params.metrics.confidence)
+    if params.baseline is None or table.empty:
+        return []
+    lines = [
+        f"- **{wording.TASK_NAMES[task]}.** {_cell(takeaways.gain_sentence(rows, model, params.baseline))}"
+        for task in tables.TASKS
+        for model in params.models
+        if len(rows := table[(table["task"] == task) & (table["model"] == model)])
+    ]
+    blocks = [f"## Against {_cell(params.baseline)}", "\n".join(lines)]
+    rows = table[(table["mpc_outcome"] == differences.REGRESSION) | (table["clean_outcome"] == differences.REGRESSION)]
+    if rows.empty:
+        return blocks
+    shown = [
+        [
+            wording.place(row),
+            row["model"],
+            wording.TASK_NAMES[row["task"]],
+            str(row["n_units"]),
+            *(
+                f"{wording.difference(*numbers.ends(row, f'{name}_difference'))} {row[f'{name}_outcome']}"
+                for name in ("mpc", "clean")
+            ),
+        ]
+        for row in rows.head(WORST_SLICES).to_dict("records")
+    ]
+    head = ["Where", "Model", "Task", "Units", "ΔmPC", "Δclean"]
+    title = f"Regressions that are told apart from chance ({len(shown)} of {len(rows)} lines):"
+    return [*blocks, title, _table(head, shown)]
 
 
 def _gates(gates: pd.DataFrame) -> list[str]:
@@ -65,7 +102,7 @@ def _gates(gates: pd.DataFrame) -> list[str]:
             row["model"],
             f"{wording.TASK_NAMES.get(row['task'], row['task'])}: {wording.metric(row['metric'])}",
             verdict.where(row),
-            wording.number(row["observed"]),
+            wording.figure(*(float(row[name]) for name in ("observed", "low", "high"))),
             verdict.bound(row),
         ]
         for row in rows.to_dict("records")
@@ -86,15 +123,15 @@ def _slices(params: Params, slices: pd.DataFrame) -> list[str]:
             wording.TASK_NAMES[row["task"]],
             str(row["n_units"]),
             wording.number(row["clean"]),
-            wording.number(row["mpc"]),
+            wording.figure(*numbers.ends(row, "mpc")),
             wording.percent(row["rpc"]),
-            wording.change(row["mpc_difference"]),
+            wording.difference(*numbers.ends(row, "mpc_difference")),
         ]
         for row in rows.to_dict("records")
     ]
     against = f"ΔmPC to {params.baseline}" if params.baseline else "ΔmPC"
-    head = ["Slice", "Model", "Task", "n", "Clean", "mPC", "rPC", against]
-    small = f"Slices under {numbers.SMALL_SLICE_UNITS} sampling units are left out."
+    head = ["Slice", "Model", "Task", "Units", "Clean", "mPC", "rPC", against]
+    small = f"Slices of fewer than {params.metrics.min_units} units are left out."
     return [f"## The {len(lines)} slices that keep least", _table(head, lines), small]
 
 
@@ -104,6 +141,13 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text that stays text in a Markdown table, whatever a class or a slice is called."""
+    """Text that stays text in a Markdown table, whatever a class or a slice is called; intervals keep their brackets.
+
+    Examples:
+        >>> print(_cell("a|b 0.5 [0.43, 0.57]"), _cell("[1, 2](x)"))
+        a\\|b 0.5 [0.43, 0.57] \\[1, 2\\](x)
+    """
     flat = re.sub(r"\s+", " ", text)
-    return re.sub(r"([\\`*\[\]<>|])", r"\\\1", flat).replace("@", "@\u200b")
+    parts = re.split(r"(\[[+−]?[\d.]+, [+−]?[\d.]+\](?![(\[:]))", flat)  # every second part is an interval
+    parts[::2] = [re.sub(r"([\\`*\[\]<>|])", r"\\\1", part).replace("@", "@\u200b") for part in parts[::2]]
+    return "".join(parts)

@@ -1,4 +1,4 @@
-"""Numbers and names as the page and the summary write them; one-sentence takeaways, computed from the tables."""
+"""Numbers and names as the page and the summary write them."""
 
 import math
 from collections.abc import Mapping
@@ -7,7 +7,6 @@ from typing import Any, Final
 import pandas as pd
 
 from tasks import tables
-from tasks.report import numbers
 
 TASK_NAMES: Final[Mapping[str, str]] = {
     "classification": "Classification",
@@ -70,7 +69,7 @@ def number(value: float | None, places: int = 3) -> str:
         >>> number(0.12345), number(float("nan"))
         ('0.123', '–')
     """
-    return "–" if _absent(value) else f"{float(value or 0.0):.{places}f}"
+    return "–" if absent(value) else f"{float(value or 0.0):.{places}f}"
 
 
 def percent(value: float | None) -> str:
@@ -80,7 +79,7 @@ def percent(value: float | None) -> str:
         >>> percent(0.5021)
         '50 %'
     """
-    return "–" if _absent(value) else f"{100 * float(value or 0.0):.0f} %"
+    return "–" if absent(value) else f"{100 * float(value or 0.0):.0f} %"
 
 
 def change(value: float | None, places: int = 3) -> str:
@@ -90,11 +89,71 @@ def change(value: float | None, places: int = 3) -> str:
         >>> change(-0.0214), change(0.0)
         ('−0.021', '±0.000')
     """
-    if _absent(value):
+    if absent(value):
         return "–"
     text = f"{abs(float(value or 0.0)):.{places}f}"
     sign = "±" if float(text) == 0 else "+" if float(value or 0.0) > 0 else "−"
     return sign + text
+
+
+def figure(value: float, low: float, high: float) -> str:
+    """A figure with its interval, where there is one; narrow intervals with one more decimal.
+
+    Examples:
+        >>> figure(0.467, 0.4312, 0.4991), figure(0.9961, 0.9943, 0.9979), figure(0.5, float("nan"), float("nan"))
+        ('0.467 [0.43, 0.50]', '0.996 [0.994, 0.998]', '0.500')
+    """
+    if any(absent(part) for part in (value, low, high)):
+        return number(value)
+    places = 2 if high - low >= 0.02 else 3
+    return f"{number(value)} [{low:.{places}f}, {high:.{places}f}]"
+
+
+def share(value: float, low: float, high: float) -> str:
+    """A share as whole percents with its interval, where there is one.
+
+    Examples:
+        >>> share(0.631, 0.584, 0.676)
+        '63 % [58, 68]'
+    """
+    if any(absent(part) for part in (value, low, high)):
+        return percent(value)
+    return f"{percent(value)} [{100 * low:.0f}, {100 * high:.0f}]"
+
+
+def difference(value: float, low: float, high: float) -> str:
+    """A difference with its interval, where there is one; the ends keep their sign when they round to zero.
+
+    Examples:
+        >>> difference(-0.0214, -0.043, 0.0002)
+        '−0.021 [−0.043, +0.000]'
+    """
+    if any(absent(part) for part in (value, low, high)):
+        return change(value)
+    ends = (f"{'+' if end > 0 else '−' if end < 0 else ''}{abs(end):.3f}" for end in (low, high))
+    return f"{change(value)} [{', '.join(ends)}]"
+
+
+def probability(value: float | None) -> str:
+    """A p or q with three decimals, nothing where there is none.
+
+    Examples:
+        >>> probability(0.0123), probability(0.0002), probability(None)
+        ('0.012', '< 0.001', '')
+    """
+    if absent(value):
+        return ""
+    return "< 0.001" if float(value or 0.0) < 0.001 else f"{value:.3f}"
+
+
+def confidence(share: float) -> str:
+    """A confidence as percents.
+
+    Examples:
+        >>> confidence(0.95), confidence(0.975)
+        ('95 %', '97.5 %')
+    """
+    return f"{100 * share:.4g} %"
 
 
 def strength(value: float | None, unit: str | None) -> str:
@@ -104,7 +163,7 @@ def strength(value: float | None, unit: str | None) -> str:
         >>> strength(30.0, "quality"), strength(2.5, "sigma_px")
         ('quality 30', 'sigma 2.5 px')
     """
-    if _absent(value):
+    if absent(value):
         return ""
     text = f"{float(value or 0.0):.4g}"
     if not unit:
@@ -133,6 +192,19 @@ def axis_unit(unit: str | None) -> str:
     return unit.replace("_", " ")
 
 
+def status(name: str, note: str | None = None) -> str:
+    """A figure's status as people write it; nothing for one that is as it should be.
+
+    Examples:
+        >>> status("insufficient"), status("not_applicable"), status("ok")
+        ('few units', 'not applicable', '')
+        >>> status("incomplete", "74 of 75 cells")
+        'incomplete (74 of 75 cells)'
+    """
+    told = {"ok": "", "insufficient": "few units"}.get(name, name.replace("_", " "))
+    return f"{told} ({note})" if note else told
+
+
 def slice_name(name: str) -> str:
     """A slice as a reader says it.
 
@@ -151,102 +223,13 @@ def slice_name(name: str) -> str:
     return ", ".join(parts)
 
 
-def map_takeaway(rows: pd.DataFrame, model: str) -> str:
-    """One sentence about a robustness map: the corruption and the cell that cost most."""
-    own = rows[(rows["model"] == model) & (rows["severity"] > 0) & rows["retained"].notna()]
-    if own.empty:
-        return f"{model}: no cell has a figure to compare with the clean one."
-    by_name = own.groupby("corruption", sort=False)["retained"].mean()
-    worst = _lowest(own, "retained")
-    hardest, mildest = str(by_name.idxmin()), str(by_name.idxmax())
-    sentence = f"{model} keeps least under {corruption(hardest)} ({percent(by_name[hardest])} of clean on average"
-    if len(by_name) > 1:
-        sentence += f"; most under {corruption(mildest)}, {percent(by_name[mildest])}"
-    return (
-        f"{sentence}); its worst cell is {corruption(worst['corruption'])} at severity {int(worst['severity'])}"
-        f" with {percent(worst['retained'])}."
-    )
+def place(row: Mapping[Any, Any]) -> str:
+    """Where a line of the slice table stands: a slice, a class, or all data."""
+    if row["class"] == tables.ALL:
+        return slice_name(str(row["slice"]))
+    return f"class {row['class']}"
 
 
-def curve_takeaway(rows: pd.DataFrame, name: str, models: list[str]) -> str:
-    """One sentence about one corruption's curves: from the clean value to the one at the highest severity."""
-    parts = []
-    for model in models:
-        own = rows[(rows["model"] == model) & (rows["corruption"] == name)].sort_values("severity")
-        if own.empty:
-            continue
-        last = own.iloc[-1]
-        parts.append(f"{model} {number(numbers.clean_value(rows, model))} → {number(last['value'])}")
-    return ("Clean to highest severity: " + "; ".join(parts) + ".") if parts else "No figure."
-
-
-def mean_takeaway(rows: pd.DataFrame, models: list[str], count: int) -> str:
-    """One sentence about the mean curve: where it ends."""
-    ends = {model: points[-1] for model in models if (points := numbers.mean_curve(rows, model))}
-    if not ends:
-        return "The corruptions share no severity, so there is no mean."
-    parts = "; ".join(f"{model} {number(value)}" for model, (_, value) in ends.items())
-    severity = next(iter(ends.values()))[0]
-    return f"Mean over {count} corruption{'s' if count > 1 else ''} at severity {severity}: {parts}."
-
-
-def task_takeaway(overview: pd.DataFrame, task: str) -> str:
-    """One sentence about a task's curves: what each model keeps, and who keeps most."""
-    rows = overview[(overview["task"] == task) & overview["mpc"].notna()]
-    if rows.empty:
-        return "No model has an mPC: a requested cell is missing or has failed."
-    best = _highest(rows, "mpc")
-    name = metric(str(best["metric"]))
-    if len(rows) == 1:
-        return (
-            f"{best['model']}: {name} {number(best['clean'])} on clean data, {number(best['mpc'])} averaged over the"
-            f" corruptions: {percent(best['rpc'])} is kept."
-        )
-    others = "; ".join(
-        f"{row['model']} {number(row['clean'])} → {number(row['mpc'])} ({percent(row['rpc'])})"
-        for row in rows.to_dict("records")
-    )
-    return f"{best['model']} holds the highest mean under corruption; {name} clean → mPC (kept): {others}."
-
-
-def slice_takeaway(table: pd.DataFrame) -> str:
-    """One sentence about the slice table: where least is kept."""
-    rows = table[(table["slice"] != tables.ALL) & table["rpc"].notna() & ~table["small"]]
-    if rows.empty:
-        return "No slice is large enough for a figure of its own."
-    worst = _lowest(rows, "rpc")
-    return (
-        f"Least is kept on {slice_name(worst['slice'])}: {worst['model']} keeps {percent(worst['rpc'])} of its clean"
-        f" {metric(worst['metric'])} there ({number(worst['clean'])} → {number(worst['mpc'])})."
-    )
-
-
-def comparison_takeaway(table: pd.DataFrame, baseline: str) -> str:
-    """One sentence about a comparison: how many slices got worse and which most."""
-    rows = table[table["mpc_difference"].notna()]
-    if rows.empty:
-        return f"No figure to compare with {baseline}."
-    worse = rows[rows["mpc_difference"] < 0]
-    if worse.empty:
-        return f"No slice or class loses mPC against {baseline} ({len(rows)} compared)."
-    worst = _lowest(worse, "mpc_difference")
-    where = slice_name(worst["slice"]) if worst["slice"] != tables.ALL else f"class {worst['class']}"
-    where = "all data" if worst["slice"] == tables.ALL and worst["class"] == tables.ALL else where
-    return (
-        f"{len(worse)} of {len(rows)} compared lines lose mPC against {baseline}; most: {worst['model']},"
-        f" {TASK_NAMES[worst['task']].lower()}, {where} ({change(worst['mpc_difference'])})."
-    )
-
-
-def _lowest(rows: pd.DataFrame, column: str) -> dict[Any, Any]:
-    """The row with the lowest figure, the first of equals."""
-    return rows.sort_values(column, kind="stable").to_dict("records")[0]
-
-
-def _highest(rows: pd.DataFrame, column: str) -> dict[Any, Any]:
-    """The row with the highest figure, the first of equals."""
-    return rows.sort_values(column, ascending=False, kind="stable").to_dict("records")[0]
-
-
-def _absent(value: float | None) -> bool:
+def absent(value: float | None) -> bool:
+    """Whether there is no number."""
     return value is None or pd.isna(value) or math.isinf(float(value))

@@ -124,11 +124,14 @@ def test_toggles_change_what_charts_show(page):
     page.wait_for_selector("#curve-detection-jpeg_compression .main-svg")
     page.check("input[name=axis][value=strength]")
     node = "document.querySelector('#curve-detection-jpeg_compression .chart')"
-    assert page.evaluate(f"{node}.data[0].x") == [None, 25, 18, 15, 10, 7]
+    assert page.evaluate(f"{node}.data[2].x") == [None, 25, 18, 15, 10, 7]
+    band = [None, 25, 18, 15, 10, 7]
+    assert page.evaluate(f"{node}.data[0].x") == band + band[::-1]
     low, high = page.evaluate(f"{node}._fullLayout.xaxis.range")
     assert low > high, "milder stands left"
     page.check("input[name=axis][value=severity]")
-    assert page.evaluate(f"{node}.data[0].x") == [0, 1, 2, 3, 4, 5]
+    assert page.evaluate(f"{node}.data[2].x") == [0, 1, 2, 3, 4, 5]
+    assert page.evaluate(f"{node}.data[0].x") == [0, 1, 2, 3, 4, 5, 5, 4, 3, 2, 1, 0]
 
 
 def test_gallery_filters_and_says_when_a_cell_has_no_picture(page):
@@ -228,12 +231,37 @@ def test_csv_is_the_table_and_the_file(page, folder):
 def test_tables_sort_numbers_as_numbers(page):
     head = page.locator("#slice-table thead th", has_text="rPC")
     head.click()
-    column = (
-        "[...document.querySelectorAll('#slice-table tbody tr td:nth-child(11)')].map((c) => Number(c.textContent))"
-    )
+    cells = "#slice-table tbody tr td:nth-child(11)"
+    column = f"[...document.querySelectorAll('{cells}')].map((c) => Number(c.dataset.order))"
     # The table is drawn again a moment after the click; as text, 0.09 would not come before 0.1.
     page.wait_for_function(f"((v) => v.length > 5 && v.every((x, i) => !i || v[i - 1] <= x))({column})")
     assert re.search(r"order=10\.", page.evaluate("location.hash"))
+
+
+def test_the_comparison_marks_what_is_told_apart(page):
+    rows = page.locator("#comparison-table tbody tr")
+    assert rows.first.locator(".outcome.regression").text_content() == "▼ regression"
+    assert "not told apart" in rows.first.text_content()
+    assert page.locator("#models .told li").count() == len(TASKS)
+    page.locator("#comparison-table thead th", has_text="Δ mPC").click()
+    first = "Number(document.querySelector('#comparison-table tbody td:nth-child(5)').dataset.order)"
+    page.wait_for_function(f"{first} < 0")
+    shown = page.locator("#comparison-table tbody td:nth-child(5)").evaluate_all(
+        "all => all.map((cell) => Number(cell.dataset.order))"
+    )
+    assert shown == sorted(shown), "by the figure, not as text"
+
+
+def test_tables_fit_the_page(page):
+    for table in ("gate-table", "slice-table", "comparison-table"):
+        assert page.evaluate(f"document.getElementById('{table}').scrollWidth") <= 1400
+
+
+def test_curves_have_bands(page):
+    curve = page.locator("#curve-detection-fog .chart")
+    curve.scroll_into_view_if_needed()
+    page.wait_for_selector("#curve-detection-fog .main-svg")
+    assert curve.locator(".fills path").count() >= 2 or curve.locator("path.js-fill").count() >= 2
 
 
 def test_chart_data_opens_as_a_table(page):

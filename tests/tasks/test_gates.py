@@ -151,6 +151,66 @@ def test_too_few_units_are_no_verdict():
     )
 
 
+def with_ends(own, differences):
+    """The table with the interval value +- 0.1 for rows chosen by `own`, and rows of differences +- 0.03."""
+    scores = table()
+    chosen = scores["baseline"].isna() & own(scores)
+    scores.loc[chosen, "low"], scores.loc[chosen, "high"] = scores["value"] - 0.1, scores["value"] + 0.1
+    added = [
+        row("new", "detection", metric, corruption, severity, value, **more)
+        | {"baseline": "old", "low": value - 0.03, "high": value + 0.03}
+        for metric, corruption, severity, value, more in differences
+    ]
+    found = pd.concat([scores, pd.DataFrame(added)]) if added else scores
+    return found.astype({"severity": "Int16", "low": float, "high": float})
+
+
+@pytest.mark.parametrize(
+    ("rule", "middle"),
+    [
+        ({"metric": "map", "severity": 0, "min": 0.62}, 0.62),
+        ({"metric": "map", "corruption": "fog", "severity": 2, "min": 0.3}, 0.35),
+        ({"metric": "map", "family": "optics", "severity": 1, "min": 0.3}, 0.5),  # a family of one
+        ({"metric": "map", "corruption": "fog", "min": 0.3}, 0.45),  # the row mpc of fog
+        ({"metric": "mpc", "task": "detection", "min": 0.4}, 0.4),
+        ({"metric": "mpc", "task": "detection", "family": "weather", "min": 0.4}, 0.35),
+        ({"metric": "map", "slice": "time=night", "severity": 0, "min": 0.4}, 0.52),
+        ({"metric": "map", "family": "weather", "severity": 1, "min": 0.4}, None),  # a mean over two cells
+        ({"metric": "map", "family": "weather", "min": 0.35}, 0.35),  # the row mpc of the family
+        (
+            {"metric": "map", "corruption": "fog", "model": "old", "min": 0.35},
+            None,
+        ),  # its row mpc states another figure
+        ({"metric": "map", "corruption": "fog", "against": "clean", "max_drop": 0.2}, None),  # no row
+        ({"metric": "map", "corruption": "blur", "severity": 2, "min": 0.1}, None),  # failed
+    ],
+)
+def test_a_figure_that_is_one_row_has_its_interval(rule, middle):
+    found = only(rule, scores=with_ends(lambda scores: scores["value"].notna(), []))
+    if middle is None:
+        assert math.isnan(found["low"])
+        assert math.isnan(found["high"])
+    else:
+        assert [found["low"], found["observed"], found["high"]] == pytest.approx([middle - 0.1, middle, middle + 0.1])
+
+
+def test_a_drop_against_the_baseline_is_a_difference_turned_round():
+    differences = [("map", "clean", 0, 0.02, {}), ("mpc", "fog", None, 0.05, {})]
+    scores = with_ends(lambda scores: scores["value"].notna(), differences)
+    found = only({"metric": "map", "severity": 0, "against": "baseline", "max_drop": 0.05}, scores=scores)
+    assert [found["low"], found["observed"], found["high"]] == pytest.approx([-0.05, -0.02, 0.01])
+    found = only({"metric": "map", "corruption": "fog", "against": "baseline", "max_drop": 0.0}, scores=scores)
+    assert [found["low"], found["observed"], found["high"]] == pytest.approx([-0.08, -0.05, -0.02])
+    found = only({"metric": "map", "corruption": "rain", "against": "baseline", "max_drop": 0.02}, scores=scores)
+    assert math.isnan(found["low"])  # no such difference in the scores
+
+
+def test_the_value_alone_decides():
+    scores = with_ends(lambda scores: scores["value"].notna(), [])
+    assert only({"metric": "map", "severity": 0, "min": 0.62}, scores=scores)["status"] == "pass"
+    assert only({"metric": "map", "severity": 0, "min": 0.63}, scores=scores)["status"] == "fail"
+
+
 def test_no_rule_is_a_pass():
     assert gates.passed(judged())
 

@@ -75,6 +75,73 @@ def test_objects_are_sliced_by_size_tag_and_share():
     assert found["truncation=none"].objects.tolist() == [False, True, True]
 
 
+def thirds(values: list[float | None], clips: list[str] | None = None) -> dict[str, list[int]]:
+    """Slices by thirds of `values`, as positions of frames."""
+    n = len(values)
+    frames = pd.DataFrame({"frame_id": range(n), "clip_id": clips or [str(i) for i in range(n)], "frame_index": 0})
+    order = np.random.default_rng(n).permutation(n)  # rows go by frame_id, not by place
+    quality = pd.DataFrame({"frame_id": range(n), "brightness": pd.array(values, dtype="Float64")}).iloc[order]
+    quality["brightness"] = quality["brightness"].astype(float)
+    found = slices.build(Slices(derived=("brightness",)), frames, OBJECTS, quality)[1:]
+    assert all(item.clips is not None for item in found)
+    return {item.name.removeprefix("brightness="): np.flatnonzero(item.frames).tolist() for item in found}
+
+
+def test_thirds_hold_equal_counts():
+    assert thirds([5, 1, 9, 2, 7, 3]) == {"low": [1, 3], "mid": [0, 5], "high": [2, 4]}
+    for n in (3, 4, 5, 7, 100, 577):
+        counts = [len(part) for part in thirds(list(range(n))).values()]
+        assert sum(counts) == n
+        assert max(counts) - min(counts) <= 1
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([4, 4, 4, 4, 4, 4], {}),
+        ([4], {}),
+        ([], {}),
+        ([None, None, 3], {}),
+        ([0, 0, 0, 0, 0, 8], {"low": [0, 1, 2, 3, 4], "high": [5]}),
+        ([0, 8, 8, 8, 8, 8], {"low": [0], "high": [1, 2, 3, 4, 5]}),
+        ([0, 0, 0, 0, 5, 9], {"low": [0, 1, 2, 3], "high": [4, 5]}),
+        ([0, 0, 0, 5, 9, 9], {"low": [0, 1, 2], "mid": [3], "high": [4, 5]}),
+        ([7, None, 8, 9, None], {"low": [0], "mid": [2], "high": [3]}),
+    ],
+)
+def test_ties_stay_together_and_what_has_no_value_is_outside(values, expected):
+    assert thirds(values) == expected
+
+
+def test_thirds_hold_whole_clips_by_their_mean():
+    clips = [name for name in "abcdef" for _ in range(4)]
+    # Clips a and d hold the brightest frame and the darkest one, and lie in the middle.
+    values = [255, 0, 100, 101, *[10] * 4, *[20] * 4, 0, 255, 90, 92, *[200] * 4, *[220] * 4]
+    assert thirds(values, clips) == {
+        "low": [4, 5, 6, 7, 8, 9, 10, 11],
+        "mid": [0, 1, 2, 3, 12, 13, 14, 15],
+        "high": [16, 17, 18, 19, 20, 21, 22, 23],
+    }
+    assert thirds([1, 2, 3], ["a", "a", "a"]) == {}  # one clip has no thirds
+    assert thirds([1, None, 3, 5], ["a", "a", "b", "c"]) == {"low": [0, 1], "mid": [2], "high": [3]}
+
+
+def test_queries_know_measurements_and_the_data_sets_own_columns_go_first():
+    quality = pd.DataFrame({"frame_id": [5, 4, 3, 2, 1], "crowding": [0, 0, 3, 4, 5], "lux": 9})
+    choice = Slices(query={"full": "crowding >= 3 and camera == 'north'", "dim": "lux < 3"})
+    found = {item.name: item for item in slices.build(choice, FRAMES, OBJECTS, quality)}
+    assert found["query:full"].frames.tolist() == [True, True, False, False, False]
+    assert found["query:dim"].frames.tolist() == [True, True, False, False, False]
+
+
+def test_measurements_that_are_not_there_are_told():
+    with pytest.raises(InputError, match=r"slices.derived: 'crowding' needs the table quality.*stormglass prepare"):
+        built(derived=("crowding",))
+    quality = pd.DataFrame({"frame_id": [1, 2, 3, 4], "crowding": 0})
+    with pytest.raises(InputError, match="quality has no row of frame 5"):
+        slices.build(Slices(derived=("crowding",)), FRAMES, OBJECTS, quality)
+
+
 @pytest.mark.parametrize(
     ("choice", "told"),
     [

@@ -185,10 +185,10 @@
   $("#slice-model").addEventListener("change", (event) => { state.smodel = event.target.value; save(); filterSlices(); });
   $("#export").addEventListener("click", () => {
     const quote = (text) => (/[",\n\r]/.test(text) ? '"' + text.replace(/"/g, '""') + '"' : text);
-    const heads = $$("#slice-table thead th").map((head) => head.dataset.name);
-    const lines = [heads.map(quote).join(",")];
+    // A cell may stand for several columns of the file: data-csv is that part of the line, as the file has it.
+    const lines = [$$("#slice-table thead th").map((head) => head.dataset.csv).join(",")];
     for (const row of slices.rows({ search: "applied", order: "applied" }).nodes().toArray()) {
-      lines.push(Array.from(row.cells, (cell) => quote(cell.dataset.csv === undefined ? cell.textContent : cell.dataset.csv)).join(","));
+      lines.push(Array.from(row.cells, (cell) => cell.dataset.csv === undefined ? quote(cell.textContent) : cell.dataset.csv).join(","));
     }
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" }));

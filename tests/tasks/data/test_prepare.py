@@ -1,17 +1,22 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
 from pycocotools import mask as coco_mask
 
-from tasks import tables
+from tasks import params, tables
+from tasks.data.frames import VIDEO_SUFFIXES
 from tasks.data.prepare import prepare
 from tasks.errors import InputError
+from tasks.metrics.truth import load
+from tasks.quality import Quality, measure
 
 Make = Callable[..., Path]
 
@@ -67,6 +72,61 @@ def test_boxes_masks_and_labels_of_stills(small_set: Make, tmp_path: Path) -> No
     assert decoded.sum() == decoded[2:6, 1:4].sum() == 12
     assert card["images_left_out"] == 0
     assert card["problems"] == []
+
+
+def test_frames_are_measured_as_models_see_them(small_set: Make, tmp_path: Path) -> None:
+    def spoil(document: dict[str, Any]) -> None:
+        document["annotations"].append({"id": 3, "image_id": 7, "category_id": 2, "bbox": [1, 2, 3, 4], "iscrowd": 0})
+        document["annotations"].append(document["annotations"][-1] | {"id": 4, "ignore": True})
+
+    folder = small_set(spoil)
+    prepare(folder, tmp_path / "tables", strict=True)
+    table = tables.read("quality", tmp_path / "tables" / "quality.parquet")
+    assert table["frame_id"].tolist() == [3, 7]  # as in frames
+    assert table["crowding"].tolist() == [0, 2]  # neither crowds nor ignored objects
+    for row, name in enumerate("ab"):
+        frame = cv2.imread(str(folder / "images" / f"{name}.jpg"))[..., ::-1]
+        assert tuple(table.loc[row, list(Quality._fields)]) == measure(np.ascontiguousarray(frame))
+
+
+def test_frames_of_videos_are_measured(rendered: Path, tmp_path: Path) -> None:
+    videos = sorted(path.name for path in (rendered / "footage").iterdir() if path.suffix in VIDEO_SUFFIXES)[:2]
+    (tmp_path / "set").mkdir()
+    for name in videos:
+        shutil.copy(rendered / "footage" / name, tmp_path / "set" / name)
+    rows = [(name, index) for index in (2, 0) for name in videos]
+    images = [{"id": key, "file_name": name, "index": index} for key, (name, index) in enumerate(rows)]
+    document = {"info": {}, "images": images, "annotations": [], "categories": [{"id": 1, "name": "car"}]}
+    (tmp_path / "set" / "dataset.json").write_text(json.dumps(document))
+    prepare(tmp_path / "set", tmp_path / "tables", strict=True)
+    table = tables.read("quality", tmp_path / "tables" / "quality.parquet").set_index("frame_id")
+    for key, (name, index) in enumerate(rows):
+        with av.open(str(tmp_path / "set" / name)) as container:
+            decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        assert tuple(table.loc[key, list(Quality._fields)]) == measure(decoded[index])
+    assert table["crowding"].tolist() == [0] * 4
+
+
+def test_scoring_slices_by_what_was_measured(rendered: Path, tmp_path: Path) -> None:
+    prepare(rendered / "data", tmp_path / "tables", strict=True)
+    model = {"adapter": "small", "weights": "x.safetensors"}
+    choice = {"derived": ["brightness"], "query": {"sharp": "sharpness > 0", "full": "crowding > 1000"}}
+    chosen = params.parse({"dataset": {"split": "test"}, "models": {"v1": model}, "slices": choice})
+    truth = load(chosen, tmp_path / "tables")
+    assert {item.name: int(item.frames.sum()) for item in truth.slices} == {
+        "all": 9,
+        "brightness=low": 3,
+        "brightness=mid": 3,
+        "brightness=high": 3,  # three clips of three frames
+        "query:sharp": 9,
+        "query:full": 0,
+    }
+    quality = tables.read("quality", tmp_path / "tables" / "quality.parquet").set_index("frame_id")["brightness"]
+    low, middle, high = (quality.loc[truth.frame_ids[item.frames]].mean() for item in truth.slices[1:4])
+    assert low < middle < high
+    (tmp_path / "tables" / "quality.parquet").unlink()
+    with pytest.raises(InputError, match="needs the table quality"):
+        load(chosen, tmp_path / "tables")
 
 
 def change(where: str, row: int, **fields: Any) -> Callable[[dict[str, Any]], None]:

@@ -180,6 +180,7 @@ def choices(**changes):
             "baseline": "v1",
             "corruptions": {"blur": ["defocus_blur", "motion_blur"], "weather": ["fog"]},
             "severities": [1, 3],
+            "metrics": {"min_units": 2, "resamples": 100},
             "slices": {
                 "attributes": ["camera", "time_of_day"],
                 "crossed": [["camera", "time_of_day"]],

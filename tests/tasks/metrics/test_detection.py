@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from tasks.metrics import detection
+from tasks.metrics import detection, matching
 from tasks.metrics.instances import Detections, Truth, mask_areas
 from tasks.slices import SIZES
 
@@ -82,9 +82,9 @@ def reference(truth: Truth, found: Detections, n_frames: int, n_classes: int, *,
 
 
 def ours(truth, found, n_classes, *, masks=False, frames=None):
-    pairs = detection.candidates(truth, found, n_classes, masks=masks)
-    matches = {"all": detection.match(pairs)}
-    matches |= {size: detection.match(pairs, area_px2=area) for size, area in SIZES.items()}
+    pairs = matching.candidates(truth, found, n_classes, masks=masks)
+    matches = {"all": matching.match(pairs)}
+    matches |= {size: matching.match(pairs, area_px2=area) for size, area in SIZES.items()}
     return pairs, matches
 
 
@@ -166,7 +166,7 @@ def test_a_tag_of_objects_equals_pycocotools_with_the_rest_ignored(scene, seed):
     truth, found, n_frames, n_classes = scene
     inside = np.random.default_rng(seed).random(len(truth)) < 0.5
     pairs, _ = ours(truth, found, n_classes)
-    recall = detection.figures(detection.match(pairs, inside=inside)).metrics()["ar100"]
+    recall = detection.figures(matching.match(pairs, inside=inside)).metrics()["ar100"]
     expected, _ = reference(truth, found, n_frames, n_classes, ignore=truth.ignored | ~inside)
     assert recall == pytest.approx(expected["AR100"], abs=1e-9, nan_ok=True)
 
@@ -206,7 +206,7 @@ def test_map_equals_torchmetrics(scene):
             ],
         )
     expected = {name: float(value) for name, value in metric.compute().items() if value.ndim == 0}
-    whole = detection.figures(detection.match(detection.candidates(plain, found, n_classes))).metrics()
+    whole = detection.figures(matching.match(matching.candidates(plain, found, n_classes))).metrics()
     for name, theirs in (("map", "map"), ("ap50", "map_50"), ("ap75", "map_75"), ("ar100", "mar_100")):
         value = np.nan if expected[theirs] == -1 else expected[theirs]
         assert whole[name] == pytest.approx(value, abs=1e-6, nan_ok=True)
@@ -220,12 +220,12 @@ def test_no_detections_at_all_is_zero_and_no_truth_is_not_a_number():
     boxes = np.array([[0.0, 0, 10, 10]])
     none = np.zeros(1, dtype=bool)
     truth = Truth(np.array([0]), np.array([0]), boxes, np.array([100.0]), none, none)
-    nothing = detection.match(detection.candidates(truth, empty_detections(), 2))
+    nothing = matching.match(matching.candidates(truth, empty_detections(), 2))
     assert detection.figures(nothing).metrics() == {"map": 0, "ap50": 0, "ap75": 0, "ar100": 0}
     assert np.isnan(detection.operating_threshold(nothing))
     found = Detections(np.array([0]), np.array([1]), boxes, np.array([0.9]), np.array([100.0]))
     without = Truth(*(np.zeros(0, dtype=np.int64),) * 2, np.zeros((0, 4)), np.zeros(0), none[:0], none[:0])
-    assert np.isnan(detection.figures(detection.match(detection.candidates(without, found, 2))).metrics()["map"])
+    assert np.isnan(detection.figures(matching.match(matching.candidates(without, found, 2))).metrics()["map"])
 
 
 def test_only_the_hundred_best_of_a_frame_and_class_count():
@@ -240,7 +240,7 @@ def test_only_the_hundred_best_of_a_frame_and_class_count():
         np.linspace(1, 0.1, 101),
         np.full(101, 100.0),
     )
-    assert detection.figures(detection.match(detection.candidates(truth, found, 1))).metrics()["ar100"] == 0
+    assert detection.figures(matching.match(matching.candidates(truth, found, 1))).metrics()["ar100"] == 0
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -249,7 +249,7 @@ def test_operating_threshold_is_the_best_of_all_thresholds(seed):
     hit = rng.random(40) < 0.5
     score = rng.random(40).round(1)
     order = np.argsort(-score, kind="stable")
-    matches = detection.Matches(
+    matches = matching.Matches(
         frame=np.zeros(40, dtype=np.int64),
         rank=np.arange(40),
         score=score[order],

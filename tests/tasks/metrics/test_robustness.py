@@ -2,9 +2,19 @@
 
 import math
 
+import numpy as np
 import pytest
 
-from tasks.metrics.robustness import BENCHMARK, Cell, Figure, difference, mean_over, summaries
+from tasks.metrics.robustness import (
+    BENCHMARK,
+    Cell,
+    Figure,
+    break_point,
+    difference,
+    mean_over,
+    relative_errors,
+    summaries,
+)
 
 FAILED = Figure(math.nan, "failed")
 
@@ -36,6 +46,8 @@ def test_a_failed_cell_makes_what_stands_on_it_incomplete_and_nothing_else():
         assert rows["mpc", *where].status == rows["rpc", *where].status == "incomplete"
         assert math.isnan(rows["mpc", *where].value)
     assert rows["mpc", "blur", "optics"].value == pytest.approx(0.5)
+    assert rows["mpc", "all", "all"].note == rows["rpc", "all", "all"].note == "3 of 4 cells"
+    assert rows["mpc", "fog", "weather"].note == "1 of 2 cells"
 
 
 def test_what_does_not_apply_stays_outside():
@@ -72,3 +84,54 @@ def test_too_few_units_stay_marked():
     assert rows["rpc", "all", "all"] == Figure(pytest.approx(0.6), "insufficient")
     assert rows["mpc", "blur", "optics"].status == "ok"
     assert difference(Figure(0.5), Figure(0.75, "insufficient")) == Figure(-0.25, "insufficient")
+
+
+def test_half_the_references_errors_are_50_and_its_own_100():
+    reference = [Cell(name, "benchmark", 1, Figure(1 - 0.4 - 0.03 * i)) for i, name in enumerate(BENCHMARK)]
+    halved = [Cell(c.corruption, c.family, 1, Figure(1 - (1 - c.figure.value) / 2)) for c in reference]
+    rows = {
+        (s.metric, s.corruption): s.figure.value for s in relative_errors(Figure(0.8), halved, Figure(0.7), reference)
+    }
+    assert rows["mce", "all"] == rows["ce", "fog"] == pytest.approx(50)
+    expected = [100 * (0.8 - h.figure.value) / (0.7 - r.figure.value) for h, r in zip(halved, reference, strict=True)]
+    assert rows["relative_mce", "all"] == pytest.approx(np.mean(expected))
+    same = relative_errors(Figure(0.7), reference, Figure(0.7), reference)
+    assert {round(s.figure.value, 9) for s in same} == {100}
+    lost = relative_errors(Figure(0.8), [*halved[:-1], Cell(BENCHMARK[-1], "x", 1, FAILED)], Figure(0.7), reference)
+    assert {s.figure.status for s in lost if s.corruption == "all"} == {"incomplete"}
+
+
+def curve(values, strengths, resampled=None):
+    """Levels of one corruption; `resampled` (levels, resamples)."""
+    return [
+        Cell("jpeg", "compression", i + 1, Figure(v, replicates=None if resampled is None else resampled[i]), s)
+        for i, (v, s) in enumerate(zip(values, strengths, strict=True))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "strengths", "expected"),
+    [
+        ([0.7, 0.5, 0.3], [1.0, 2.0, 4.0], 3.0),  # half of 0.8 lies midway between 0.5 and 0.3
+        ([0.7, 0.5, 0.3], [25.0, 15.0, 7.0], 11.0),  # a strength that falls
+        ([0.3, 0.5, 0.2], [1.0, 2.0, 3.0], 1.0),  # broken at the first level, whatever comes after
+        ([0.7, 0.4, 0.39], [1.0, 2.0, 3.0], 2.0),  # 0.4 itself is not below
+    ],
+)
+def test_break_points_are_linear_between_levels(values, strengths, expected):
+    assert break_point(Figure(0.8), curve(values, strengths), 0.5).value == pytest.approx(expected)
+
+
+def test_break_points_that_are_not_reached_or_not_known():
+    assert break_point(Figure(0.8), curve([0.7, 0.6], [1.0, 2.0]), 0.5).status == "not_reached"
+    assert break_point(Figure(0.8), [Cell("x", "y", 1, Figure(0.1))], 0.5).status == "not_defined"  # no strength
+    assert break_point(Figure(0.8), [Cell("x", "y", 1, FAILED, 1.0)], 0.5).status == "failed"
+
+
+def test_break_points_of_resamples_are_each_their_own():
+    clean = Figure(0.8, replicates=np.array([0.8, 0.6, 0.8], np.float32))
+    levels = np.array([[0.7, 0.7, 0.7], [0.3, 0.2, 0.6]], np.float32)
+    found = break_point(clean, curve([0.7, 0.3], [1.0, 2.0], levels), 0.5)
+    assert found.replicates == pytest.approx([1 + 0.3 / 0.4, 1 + 0.4 / 0.5, math.inf], abs=1e-5)
+    falling = break_point(clean, curve([0.7, 0.3], [2.0, 1.0], levels), 0.5)
+    assert falling.replicates[2] == -math.inf

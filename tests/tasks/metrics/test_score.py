@@ -131,11 +131,13 @@ def test_summaries_are_means_of_their_cells_and_differences_of_the_models(scored
 
 def test_every_number_that_is_none_says_why_and_no_row_stands_twice(scored):
     _, scores, _ = scored
-    assert (scores["value"].isna() == (scores["status"] != "ok")).all()
+    known = scores["status"].isin(["ok", "insufficient"])
+    assert (scores["value"].isna() == ~known).all()
+    assert scores.loc[scores["status"] == "insufficient", ["low", "high", "p_value"]].isna().all(axis=None)
     keys = ["model", "baseline", "task", "corruption", "family", "severity", "slice", "class", "metric"]
     assert not scores.duplicated(keys).any()
     tags = scores[(scores["slice"] == "occluded=yes") & (scores["class"] == "all") & (scores["severity"] == 0)]
-    assert set(tags[tags["baseline"].isna() & (tags["status"] == "ok")]["metric"]) == {"ar100"}
+    assert set(tags[tags["baseline"].isna() & tags["value"].notna()]["metric"]) == {"ar100"}
     cut = scores[(scores["slice"] == "query:start") & (scores["task"] == "tracking")]
     assert set(cut["status"]) == {"not_defined"}
 
@@ -174,7 +176,7 @@ def test_workers_change_no_byte(tmp_path, make_run, make_params):
     for workers in (1, 2):
         score(chosen, run.layout, workers=workers)
         outputs.append([path.read_bytes() for path in sorted(run.layout.scores.iterdir())])
-    assert len(outputs[0]) == 3
+    assert len(outputs[0]) == 5
     assert outputs[0] == outputs[1]
 
 
@@ -212,7 +214,7 @@ def test_failed_missing_and_inapplicable_cells_are_named(small):
     differences = differences[differences["class"] == "all"].set_index("corruption")["status"]
     assert differences["fog"] == "failed"
     assert differences["clean"] == "ok"
-    assert scores.loc[scores["status"] != "ok", "value"].isna().all()
+    assert scores.loc[~scores["status"].isin(["ok", "insufficient"]), "value"].isna().all()
     assert not ((examples["model"] == "v1") & (examples["corruption"] == "fog")).any()
 
 

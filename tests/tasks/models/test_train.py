@@ -1,4 +1,5 @@
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -120,8 +121,9 @@ def test_augmented_training_repeats_and_differs_from_plain() -> None:
 def test_batches_leave_samples_as_they_are_and_follow_their_seeds() -> None:
     material = samples(3)
     before = material.frames.copy(), [boxes.copy() for boxes in material.boxes]
-    whole = assemble(material, [0, 1, 2], [5, 6, 7], augmenter=None, n_classes=2)
-    part = assemble(material, [2], [7], augmenter=None, n_classes=2)
+    with ThreadPoolExecutor(2) as pool:
+        whole = assemble(material, [0, 1, 2], [5, 6, 7], augmenter=None, n_classes=2, pool=pool)
+        part = assemble(material, [2], [7], augmenter=None, n_classes=2, pool=pool)
     for field in dataclasses.fields(whole):
         assert torch.equal(getattr(whole, field.name)[2:], getattr(part, field.name))
     np.testing.assert_array_equal(material.frames, before[0])

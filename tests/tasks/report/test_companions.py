@@ -27,7 +27,9 @@ def test_slices_csv_round_trips(run, scores):
     assert len(lines) == len(table)
     for line, row in zip(lines, table.to_dict("records"), strict=True):
         assert line["slice"] == row["slice"]
-        assert float(line["mpc"]) == pytest.approx(row["mpc"], abs=5.1e-5)
+        for name in ("mpc", "mpc_low", "rpc_high", "mpc_difference_low", "clean_difference_q_value"):
+            text = float(line[name]) if line[name] else float("nan")
+            assert text == pytest.approx(row[name], abs=5.1e-5, nan_ok=True)
         assert line["small"] == ("yes" if row["small"] else "no")
         assert (line["mpc_difference"] == "") == (row["model"] == "crossing-v1")
 
@@ -41,7 +43,8 @@ def test_metrics_json(run, scores):
     overview = numbers.overview(run, scores)
     found = json.loads(companions.metrics_json(overview, report_factory.gates(run)))
     row = overview[(overview["task"] == "detection") & (overview["model"] == "crossing-v2")].iloc[0]
-    assert found["crossing-v2"]["detection"] == {key: round(row[key], 4) for key in ("clean", "mpc", "rpc")}
+    names = [f"{name}{end}" for name in ("clean", "mpc", "rpc") for end in ("", "_low", "_high")]
+    assert found["crossing-v2"]["detection"] == {key: round(row[key], 4) for key in names}
     assert found["gates"]["fail"] == 1
     assert found["gates"]["pass"] == 1
 
@@ -80,6 +83,21 @@ def test_summary_names_failures_and_the_worst_slices(run, scores):
     sized = table[(table["slice"] != "all") & (table["n_units"] >= 10)].sort_values("rpc")
     attribute, value = sized.iloc[0]["slice"].split("=")
     assert f"{attribute.replace('_', ' ')} = {value}" in text.replace("\\", "")
+    whole = numbers.overview(run, scores).set_index(["task", "model"]).loc[("detection", "crossing-v2")]
+    assert f"{whole['mpc']:.3f} [{whole['mpc_low']:.2f}, {whole['mpc_high']:.2f}]" in text
+
+
+def test_summary_says_what_is_told_apart(run, scores):
+    text = summary.summary(run, numbers.overview(run, scores), numbers.slices(run, scores), report_factory.gates(run))
+    told = text.split("## Against crossing-v1")[1].split("\n## ")[0]
+    assert told.count("a gain told apart from zero") == 4
+    assert told.count("not told apart from zero") == 4, "clean"
+    assert told.count("| traffic = busy | crossing-v2 |") == 4
+    assert told.count("not told apart |") == 4
+    flat = scores.assign(low=-1.0, high=1.0)
+    text = summary.summary(run, numbers.overview(run, flat), numbers.slices(run, flat), report_factory.gates(run))
+    assert "a gain told apart" not in text
+    assert "Regressions that are told apart" not in text
 
 
 def test_summary_stays_short_and_text(run):

@@ -10,7 +10,7 @@ import pytest
 from tasks import report
 from tasks.errors import InputError
 from tasks.layout import Layout
-from tasks.report import page
+from tasks.report import numbers, page, slice_table
 from tests import report_factory
 
 
@@ -103,6 +103,25 @@ def test_one_model_no_baseline_no_gates(tmp_path):
     assert "No gates set" in text
     assert 'id="models"' not in text
     assert (tmp_path / "reports" / "slices.csv").read_text().splitlines()[1].startswith("detection,map,yolox-nano,all")
+
+
+def test_page_and_files_tell_the_same_columns():
+    columns = [column for names in slice_table.SLICE_HEADS.values() for column in names]
+    assert columns == list(numbers.SLICE_COLUMNS)
+
+
+def test_page_tells_intervals_and_how_they_are_made(tmp_path):
+    run = report_factory.params(gates=[])
+    text = published(tmp_path, run, report_factory.scores(run, tasks=["detection"]))
+    assert "[0.47, 0.57]" in text
+    assert "Bayesian bootstrap" in text
+    assert "1,000 resamples" in text
+    assert "not told apart" in text
+    assert "few units" in text
+    assert "no confidence interval" not in text
+    rows = (tmp_path / "reports" / "curves" / "detection.csv").read_text().splitlines()
+    assert rows[0] == "model,corruption,severity,strength,value,low,high"
+    assert rows[1] == "crossing-v1,clean,0,,0.5200,0.4705,0.5695"
 
 
 def test_a_failed_cell_is_named(tmp_path):

@@ -1,0 +1,1 @@
+"""Measurements of Stormglass beside the tools it is compared with; each module runs by `python -m`."""

@@ -1,0 +1,202 @@
+"""Calibration: whether a confidence means what it says.
+
+Everything is a function of arrays. What rests on no sample is NaN.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.errors import InputError
+from tasks.metrics.instances import Bools, Floats, Ints
+from tasks.metrics.matching import Matches
+
+Confidences = npt.NDArray[np.floating]
+"""(N,) in 0..1, one for each frame or detection."""
+
+BINS: Final = 15
+"""Equal bins of confidence: the number of Guo et al. (2017) and torchmetrics' default."""
+
+ROUNDING: Final = 1e-3
+"""How far sums of float16 probabilities stray past 1; what lies further out is no probability."""
+
+TEMPERATURES: Final = (0.05, 20.0)
+"""Where a temperature is looked for: beyond, a softmax is one-hot or flat."""
+
+LEAST: Final = float(np.finfo(np.float32).tiny)
+"""Stands for a probability of 0, where float32 runs out: every likelihood stays finite."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """The reliability table, (bins + 1,) each.
+
+    A bin holds its lower edge. The last row is the confidence of exactly 1, a bin of its own in torchmetrics.
+
+    Attributes:
+        low, high: edges of the bin.
+        count: samples in it.
+        confidence, accuracy: their means; NaN in an empty bin.
+    """
+
+    low: Floats
+    high: Floats
+    count: Ints
+    confidence: Floats
+    accuracy: Floats
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error: gaps weighted by counts (Guo et al. 2017, equation 3); NaN when empty."""
+        total = self.count.sum()
+        gaps = np.abs(self.accuracy - self.confidence) * self.count
+        return float(np.nansum(gaps) / total) if total else float("nan")
+
+
+def reliability(confidence: Confidences, correct: Bools, *, bins: int = BINS) -> Reliability:
+    """Mean confidence and accuracy by bin of confidence.
+
+    Args:
+        confidence: (N,) in 0..1, such as the greatest class probability.
+        correct: (N,) whether the prediction was right.
+        bins: how many bins of equal width.
+
+    Raises:
+        InputError: a confidence outside 0..1.
+
+    Examples:
+        >>> table = reliability(np.array([0.2, 0.7, 0.9]), np.array([False, True, False]), bins=2)
+        >>> table.count.tolist(), table.accuracy.tolist()
+        ([1, 2, 0], [0.0, 0.5, nan])
+    """
+    if not _are_probabilities(confidence):
+        raise InputError(
+            f"Expected confidences in 0..1, got {np.min(confidence):g} to {np.max(confidence):g}: "
+            "give probabilities, not logits."
+        )
+    place = _bin_of(confidence, bins)
+    count = np.bincount(place, minlength=bins + 1)
+    sums = (np.bincount(place, weights=values, minlength=bins + 1) for values in (np.clip(confidence, 0, 1), correct))
+    with np.errstate(invalid="ignore"):
+        means = [values / count for values in sums]
+    edges = np.r_[_edges(bins), 1.0].astype(float)
+    return Reliability(edges[:-1], edges[1:], count, *means)
+
+
+def ece(confidence: Confidences, correct: Bools, *, bins: int = BINS) -> float:
+    """Expected calibration error, equal to torchmetrics' multiclass_calibration_error with norm l1.
+
+    NaN without samples, and for values that are no probabilities.
+    """
+    return reliability(confidence, correct, bins=bins).error if _are_probabilities(confidence) else float("nan")
+
+
+def detection_reliability(
+    matches: Matches, frames: Bools | None = None, *, kind: int | None = None, bins: int = BINS
+) -> Reliability:
+    """The reliability table of detections: score against precision at IoU 0.5.
+
+    Args:
+        matches: from `match`; what met an ignored region does not count.
+        frames: (n_frames,) the frames that count; None for all.
+        kind: one class; None for all together.
+        bins: as in `reliability`.
+
+    Raises:
+        InputError: a score outside 0..1.
+    """
+    chosen = counted(matches, frames, kind)
+    return reliability(matches.score[chosen], matches.hit[0, chosen], bins=bins)
+
+
+def d_ece(matches: Matches, frames: Bools | None = None, *, kind: int | None = None, bins: int = BINS) -> float:
+    """Detection calibration error over scores alone (Kueppers et al., Multivariate Confidence Calibration, 2020).
+
+    Detections of every score count, so where a model starts to give detections is part of the figure. Arguments as in
+    `detection_reliability`; NaN without detections, and for scores that are no probabilities.
+    """
+    chosen = counted(matches, frames, kind)
+    return ece(matches.score[chosen], matches.hit[0, chosen], bins=bins)
+
+
+def temperature(probabilities: npt.NDArray[np.floating], labels: Ints) -> float:
+    """The scalar T whose softmax(log p / T) has the least negative log likelihood (Guo et al. 2017, section 4.2).
+
+    Fit it on clean validation data. Predictions that are all right set no lower limit, and a model worse than chance
+    no upper one: T is then merely low, or the highest of TEMPERATURES. Detections can be calibrated likewise, from
+    [1 - score, score] and hit.
+
+    Args:
+        probabilities: (N, K); below 0 for a class that the model does not know, as `in_dataset_classes` gives them.
+        labels: (N,) the position of the true class, -1 without one.
+
+    Returns:
+        T; NaN where no labelled row is of a class that the model knows, or it knows one class alone.
+    """
+    from scipy.optimize import minimize_scalar
+
+    labelled = np.flatnonzero(labels >= 0)
+    logits = _logits(probabilities[labelled])
+    known = np.isfinite(logits[np.arange(len(labelled)), labels[labelled]])
+    logits, true = logits[known], labels[labelled][known]
+    if not len(true) or np.isfinite(logits).sum(axis=1).max() < 2:
+        return float("nan")
+    of_true = logits[np.arange(len(true)), true]
+
+    def loss(log_t: float) -> float:
+        slope = np.exp(-log_t)
+        return float(np.mean(np.log(np.exp(logits * slope).sum(axis=1)) - of_true * slope))
+
+    # The loss is convex in 1 / T, so it has one valley in log T as well.
+    found = minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded", options={"xatol": 1e-7})
+    return float(np.exp(found.x))
+
+
+def apply_temperature(probabilities: npt.NDArray[np.floating], t: float) -> npt.NDArray[np.floating]:
+    """softmax(log p / T), (N, K) of the same dtype; 0 for a class that the model does not know. The order stays.
+
+    Raises:
+        InputError: `t` is no positive number.
+
+    Examples:
+        >>> apply_temperature(np.array([[0.2, 0.8]]), 2.0).round(3).tolist()
+        [[0.333, 0.667]]
+    """
+    if not (np.isfinite(t) and t > 0):
+        raise InputError(f"Expected a temperature above 0, got {t}.")
+    powers = np.exp(_logits(probabilities) / t)
+    scaled: npt.NDArray[np.floating] = (powers / powers.sum(axis=1, keepdims=True)).astype(probabilities.dtype)
+    return scaled
+
+
+def _edges(bins: int) -> npt.NDArray[np.float32]:
+    return (np.arange(bins + 1) / bins).astype(np.float32)
+
+
+def _bin_of(confidence: Confidences, bins: int) -> Ints:
+    """(N,) the bin of each confidence, compared in float32, which torchmetrics turns confidences into."""
+    place = np.searchsorted(_edges(bins), confidence.astype(np.float32), side="right") - 1
+    return np.clip(place, 0, bins).astype(np.int64)
+
+
+def _are_probabilities(confidence: Confidences) -> bool:
+    return bool(((confidence >= -ROUNDING) & (confidence <= 1 + ROUNDING)).all())
+
+
+def _logits(probabilities: npt.NDArray[np.floating]) -> Floats:
+    """Logarithms less each row's greatest; -inf for what is below 0, a class that the model does not know."""
+    logits = np.log(np.maximum(probabilities.astype(float), LEAST))
+    logits[probabilities < 0] = -np.inf
+    found: Floats = logits - logits.max(axis=1, keepdims=True)
+    return found
+
+
+def counted(matches: Matches, frames: Bools | None, kind: int | None) -> Ints:
+    """Positions of the detections that count at IoU 0.5."""
+    first, end = (0, len(matches.score)) if kind is None else (int(matches.ends[kind]), int(matches.ends[kind + 1]))
+    counted = matches.counted[0, first:end]
+    if frames is not None:
+        counted = counted & frames[matches.frame[first:end]]
+    return np.flatnonzero(counted) + first
