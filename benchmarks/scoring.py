@@ -210,7 +210,7 @@ def machine() -> dict[str, str]:
         "processor": f"{model}, {os.cpu_count()} cores",
         "memory": f"{memory / 1e9:.0f} GB",
         "threads": f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'not set')}",
-        "load": f"{os.getloadavg()[0]:.1f} at the start",
+        "load": f"load {os.getloadavg()[0]:.1f} at the start",
         "software": ", ".join([f"Python {platform.python_version()}", *(f"{p} {version(p)}" for p in packages)]),
     }
 
