@@ -14,8 +14,8 @@ from tasks.metrics.resampling import Resampler
 RECALLS: Final[Floats] = np.linspace(0.0, 1.0, 101)
 """Recall levels at which precision is read (pycocotools, `Params.recThrs`)."""
 
-BLOCK_BYTES: Final = 1 << 20
-"""Size of an array while resamples are reduced: it stays in the cache."""
+BLOCK_BYTES: Final = 1 << 24
+"""Size of an array while resamples are reduced: small enough for memory, long enough rows for NumPy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,11 +177,11 @@ def _weighted_precision(resampler: Resampler, units: Ints, totals: Floats, hit: 
             for row in range(len(envelope) - 2, -1, -1):
                 np.maximum(envelope[row], envelope[row + 1], out=envelope[row])
             # Each hit settles the precision at the recall levels between the hit before it and itself.
-            share = hits / totals[part]
-            level = np.minimum(np.rint(share * (len(RECALLS) - 1)), len(RECALLS) - 1)
-            level -= RECALLS[level.astype(np.int64)] > share
-            settled = np.diff(level, axis=0, prepend=-1)
-            found[place, part] = np.einsum("hr,hr->r", envelope, settled) / len(RECALLS)
+            hits /= totals[part]
+            level = np.rint(hits * (len(RECALLS) - 1))
+            level -= RECALLS.take(level.astype(np.intp), mode="clip") > hits
+            settled = np.einsum("hr,hr->r", envelope, level) - np.einsum("hr,hr->r", envelope[1:], level[:-1])
+            found[place, part] = (settled + envelope[0]) / len(RECALLS)
     return found
 
 
