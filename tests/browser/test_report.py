@@ -267,6 +267,7 @@ def test_curves_have_bands(page):
 def test_chart_data_opens_as_a_table(page):
     details = page.locator("#map details.data").first
     details.locator("summary").click()
+    details.locator("tbody tr").nth(7).wait_for()  # filled when it opens
     assert details.locator("tbody tr").count() == 8
     details.locator("tbody a").first.click()
     assert page.evaluate("location.hash").startswith("#gallery?")

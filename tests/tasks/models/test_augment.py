@@ -67,11 +67,11 @@ def test_the_seed_alone_decides_and_the_frame_is_left_as_it_is() -> None:
 def test_transforms_draw_numbers_of_their_own() -> None:
     """With one seed for all, as albumentations gives, a group's choice would settle the other groups' too."""
     augmenter = Augmenter(Mix(light=1, heavy=0))
-    first, second = augmenter._light.transforms
+    first, second = augmenter._pipelines()[0].transforms
     drawn = set()
     for seed in range(300):
         augmenter(frame(), seed)
-        _reseed(augmenter._light, np.random.default_rng(seed))
+        _reseed(augmenter._pipelines()[0], np.random.default_rng(seed))
         drawn.add(tuple(int(one.random_generator.choice(4)) for one in (first, second)))
     assert len(drawn) == 16
 
