@@ -15,7 +15,7 @@ import pandas as pd
 
 from tasks import tables
 from tasks.errors import InputError
-from tasks.metrics import METRICS, THRESHOLD, robustness
+from tasks.metrics import DIAGNOSTICS, LOWER_IS_BETTER, METRICS, THRESHOLD, robustness
 from tasks.metrics.robustness import Cell, Figure
 from tasks.params import Gate, Params
 
@@ -206,12 +206,13 @@ def _models(params: Params, gate: Gate) -> list[str]:
 
 
 def _task(gate: Gate, book: _Book, where: str) -> str:
-    known = {metric: task for task, metrics in METRICS.items() for metric in metrics}
+    by_task = {task: (*metrics, *DIAGNOSTICS.get(task, ())) for task, metrics in METRICS.items()}
+    known = {metric: task for task, metrics in by_task.items() for metric in metrics}
     known |= {THRESHOLD: "detection"}
     if gate.task is not None:
         if gate.task not in tables.TASKS:
             raise _unknown(where, "task", gate.task, tables.TASKS)
-        metrics = [*METRICS[gate.task], *robustness.METRICS]
+        metrics = [*by_task[gate.task], *robustness.METRICS]
         if gate.metric not in metrics:
             raise _unknown(where, f"metric of {gate.task}", gate.metric, metrics)
         return gate.task
@@ -307,7 +308,7 @@ def _verdict(params: Params, book: _Book, gate: Gate, model: str, task: str, at:
     problem = _problem(other, reference, task, gate.metric)
     if problem or other is None:
         return math.nan, *problem
-    drop = other.value - value.value
+    drop = value.value - other.value if gate.metric in LOWER_IS_BETTER else other.value - value.value
     good = drop <= (gate.max_drop or 0) + _TOLERANCE
     told = f"{value.value:.4g} against {other.value:.4g} of {reference}: a drop of {drop:.4g}"
     return drop, *_outcome(good, f"{told}, {'at most' if good else 'more than'} {gate.max_drop:g}")

@@ -41,6 +41,7 @@ LOWER_IS_BETTER: Final = frozenset(
     {"id_switches", "fragmentations", *(metric for found in DIAGNOSTICS.values() for metric in found)}
     - {f"{prefix}{metric}" for prefix in ("", "mask_") for metric in _OPERATING}
 )
+"""Metrics of which a rise is a loss: what a gate calls a drop is their rise."""
 
 MEANS_OVER_CLASSES: Final = frozenset(
     {

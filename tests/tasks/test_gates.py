@@ -234,3 +234,20 @@ def test_no_rule_is_a_pass():
 def test_a_name_that_the_run_does_not_have_is_refused(rule, told):
     with pytest.raises(InputError, match=told):
         judged(rule)
+
+
+@pytest.mark.parametrize(
+    ("metric", "task", "of_old", "of_new", "status"),
+    [
+        ("id_switches", "tracking", 16.0, 14.0, "pass"),
+        ("id_switches", "tracking", 14.0, 16.0, "fail"),  # more of them is the loss
+        ("ece", "classification", 0.02, 0.09, "pass"),  # a rise of 0.07, within what is allowed
+        ("operating_recall", "detection", 0.5, 0.9, "pass"),
+    ],
+)
+def test_a_drop_is_a_loss_whichever_way_a_metric_points(metric, task, of_old, of_new, status):
+    figures = {"old": of_old, "new": of_new}
+    more = pd.DataFrame([row(model, task, metric, "clean", 0, value) for model, value in figures.items()])
+    scores = pd.concat([table(), more.astype({"severity": "Int16"})], ignore_index=True)
+    rule = {"metric": metric, "severity": 0, "against": "baseline", "max_drop": 0.1}
+    assert only(rule, scores=scores)["status"] == status
