@@ -8,15 +8,16 @@ cannot be judged is `not_run`, which is no success.
 import difflib
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import pandas as pd
 
 from tasks import tables
 from tasks.errors import InputError
+from tasks.gates.book import TOLERANCE, Book, Selected
 from tasks.metrics import DIAGNOSTICS, LOWER_IS_BETTER, METRICS, THRESHOLD, robustness
-from tasks.metrics.robustness import Cell, Figure
+from tasks.metrics.robustness import Figure
 from tasks.params import Gate, Params
 
 EACH: Final = "*"
@@ -27,9 +28,6 @@ COLUMNS: Final = (
 )  # fmt: skip
 
 STATUSES: Final = ("pass", "fail", "uncertain", "insufficient", "not_run")
-
-_TOLERANCE: Final = 1e-9
-"""Scores are rounded: a figure this close to its bound has reached it."""
 
 
 def evaluate(params: Params, scores: pd.DataFrame) -> pd.DataFrame:
@@ -48,7 +46,7 @@ def evaluate(params: Params, scores: pd.DataFrame) -> pd.DataFrame:
     Raises:
         InputError: a rule names a metric, task, slice, class, corruption or family that the scores do not have.
     """
-    book = _Book(params, scores)
+    book = Book(params, scores)
     found = [line for number, gate in enumerate(params.gates, 1) for line in _judge(params, book, gate, number)]
     return pd.DataFrame(found, columns=list(COLUMNS)).astype(dict.fromkeys(("observed", "low", "high"), float))
 
@@ -58,114 +56,7 @@ def passed(gates: pd.DataFrame) -> bool:
     return bool((gates["status"] == "pass").all())
 
 
-@dataclass(frozen=True)
-class _Selected:
-    """One place that a rule looks at; None for the mean over what is declared."""
-
-    corruption: str | None
-    family: str | None
-    severity: int | None
-    slice: str
-    class_: str
-
-
-class _Book:
-    """The models' own figures, found by where they stand, and the intervals of their differences to the baseline."""
-
-    def __init__(self, params: Params, scores: pd.DataFrame) -> None:
-        own = scores[scores["baseline"].isna()]
-        self.models = list(params.models)
-        self.families = {choice.name: choice.family for choice in params.choices()}
-        self.levels = {choice.name: choice.severities(params.severities) for choice in params.choices()}
-        self.slices = list(dict.fromkeys(own["slice"]))
-        self.tasks = [task for task in tables.TASKS if (own["task"] == task).any()]
-        self.classes = {
-            task: list(dict.fromkeys(own.loc[own["task"] == task, "class"])) for task in dict.fromkeys(own["task"])
-        }
-        self._figures = _figures(own)
-        self._differences = _figures(scores[scores["baseline"] == params.baseline])
-        keys = ["model", "task", "metric", "slice", "class", "n_units"]
-        self._n_units = {tuple(key): int(n) for *key, n in own[keys].itertuples(index=False)}
-
-    def value(self, model: str, task: str, metric: str, at: _Selected) -> Figure | None:
-        """The figure of one model, a mean where a selector is open; None when the scores have no such row."""
-        base = (model, task, metric, at.slice, at.class_)
-        if metric in robustness.METRICS:
-            family = self.families[at.corruption] if at.corruption else at.family or tables.ALL
-            return self._figures.get((*base, at.corruption or tables.ALL, family, None))
-        if at.severity == 0 or at.corruption == tables.CLEAN:
-            return self.clean(model, task, metric, at)
-        cells = []
-        for name, levels in self.levels.items():
-            if at.corruption not in (None, name) or at.family not in (None, self.families[name]):
-                continue
-            for level in levels if at.severity is None else [at.severity] if at.severity in levels else []:
-                figure = self._figures.get((*base, name, self.families[name], level))
-                if figure is None:
-                    return None
-                cells.append(Cell(name, self.families[name], level, figure))
-        return robustness.mean_over(cells) if cells else None
-
-    def clean(self, model: str, task: str, metric: str, at: _Selected) -> Figure | None:
-        """The figure on clean data."""
-        return self._figures.get((model, task, metric, at.slice, at.class_, tables.CLEAN, tables.CLEAN, 0))
-
-    def interval(self, gate: Gate, model: str, task: str, at: _Selected, observed: float) -> tuple[float, float]:
-        """The ends of what a rule observes, where that is one row of the scores; else NaN.
-
-        A drop against the baseline is the negative of a row of differences; one against clean is no row.
-        """
-        row = self._row(task, gate.metric, at)
-        found = None
-        if row is not None:
-            metric, *place = row
-            key = (model, task, metric, at.slice, at.class_, *place)
-            if gate.max_drop is None:
-                found = self._figures.get(key)
-            elif gate.against == "baseline" and (difference := self._differences.get(key)) is not None:
-                found = Figure(-difference.value, difference.status, low=-difference.high, high=-difference.low)
-        # A row that states another figure (declared levels that the scores lack, say) lends it no interval.
-        if found is None or not math.isclose(found.value, observed, rel_tol=0, abs_tol=_TOLERANCE):
-            return math.nan, math.nan
-        return found.low, found.high
-
-    def _row(self, task: str, metric: str, at: _Selected) -> tuple[str, str, str, int | None] | None:
-        """Metric, corruption, family and severity of the one row that a rule's figure is; None for other means."""
-        if metric not in robustness.METRICS:
-            if at.severity == 0 or at.corruption == tables.CLEAN:
-                return metric, tables.CLEAN, tables.CLEAN, 0
-            if at.severity is not None:
-                names = [
-                    name
-                    for name, family in self.families.items()
-                    if at.corruption in (None, name)
-                    and at.family in (None, family)
-                    and at.severity in self.levels[name]
-                ]
-                return (metric, names[0], self.families[names[0]], at.severity) if len(names) == 1 else None
-            if metric != tables.HEADLINE[task]:
-                return None
-            metric = "mpc"  # the headline's mean over severities
-        family = self.families[at.corruption] if at.corruption else at.family or tables.ALL
-        return metric, at.corruption or tables.ALL, family, None
-
-    def n_units(self, model: str, task: str, metric: str, at: _Selected) -> int:
-        """How many sampling units stand behind a figure."""
-        return self._n_units.get((model, task, metric, at.slice, at.class_), 0)
-
-
-def _figures(rows: pd.DataFrame) -> dict[tuple[Any, ...], Figure]:
-    """By model, task, metric, slice, class, corruption, family and severity (None for a summary)."""
-    keys = ["model", "task", "metric", "slice", "class", "corruption", "family"]
-    numbers = (rows[name].astype(float) for name in ("value", "low", "high"))
-    columns = [*(rows[key] for key in keys), rows["severity"].astype("Int64"), rows["status"], rows["note"], *numbers]
-    return {
-        (*key, None if pd.isna(severity) else int(severity)): Figure(value, status, low=low, high=high, note=note)
-        for *key, severity, status, note, value, low, high in zip(*columns, strict=True)
-    }
-
-
-def _judge(params: Params, book: _Book, gate: Gate, number: int) -> Iterator[dict[str, Any]]:
+def _judge(params: Params, book: Book, gate: Gate, number: int) -> Iterator[dict[str, Any]]:
     where = f"gates, rule {number}"
     task = _task(gate, book, where)
     _check(gate, book, task, where)
@@ -175,7 +66,7 @@ def _judge(params: Params, book: _Book, gate: Gate, number: int) -> Iterator[dic
         if EACH in (gate.slice, gate.class_):
             places = [at for at in places if _exists(params, book, model, task, gate.metric, at)]
         # Where `*` stands for nothing at all the rule is still told, as not run.
-        for at in places or [_Selected(gate.corruption, gate.family, None, gate.slice, gate.class_)]:
+        for at in places or [Selected(gate.corruption, gate.family, None, gate.slice, gate.class_)]:
             observed, status, reason = _verdict(params, book, gate, model, task, at)
             low, high = book.interval(gate, model, task, at, observed)
             yield {
@@ -205,7 +96,7 @@ def _models(params: Params, gate: Gate) -> list[str]:
     return others or list(params.models)
 
 
-def _task(gate: Gate, book: _Book, where: str) -> str:
+def _task(gate: Gate, book: Book, where: str) -> str:
     by_task = {task: (*metrics, *DIAGNOSTICS.get(task, ())) for task, metrics in METRICS.items()}
     known = {metric: task for task, metrics in by_task.items() for metric in metrics}
     known |= {THRESHOLD: "detection"}
@@ -227,7 +118,7 @@ def _task(gate: Gate, book: _Book, where: str) -> str:
     raise _unknown(where, "metric", gate.metric, [*known, *robustness.METRICS])
 
 
-def _check(gate: Gate, book: _Book, task: str, where: str) -> None:
+def _check(gate: Gate, book: Book, task: str, where: str) -> None:
     """Refuse names that the run does not have."""
     if gate.slice not in (EACH, *book.slices):
         raise _unknown(where, "slice", gate.slice, book.slices)
@@ -248,7 +139,7 @@ def _check(gate: Gate, book: _Book, task: str, where: str) -> None:
         raise InputError(f"{where}: severity {gate.severity} is not in this run; there are 0 (clean), {levels}.")
 
 
-def _places(gate: Gate, book: _Book, task: str) -> Iterator[_Selected]:
+def _places(gate: Gate, book: Book, task: str) -> Iterator[Selected]:
     """Each place that the rule's `*` stand for."""
     slices = book.slices if gate.slice == EACH else [gate.slice]
     classes = [c for c in book.classes.get(task, []) if c != tables.ALL] if gate.class_ == EACH else [gate.class_]
@@ -258,12 +149,12 @@ def _places(gate: Gate, book: _Book, task: str) -> Iterator[_Selected]:
         for class_ in classes:
             for family in families:
                 for corruption in corruptions:
-                    at = _Selected(corruption, family, None, slice_, class_)
+                    at = Selected(corruption, family, None, slice_, class_)
                     for severity in _levels(gate, book, at):
                         yield replace(at, severity=severity)
 
 
-def _levels(gate: Gate, book: _Book, at: _Selected) -> Sequence[int | None]:
+def _levels(gate: Gate, book: Book, at: Selected) -> Sequence[int | None]:
     if gate.severity != EACH:
         return [int(gate.severity) if gate.severity is not None else None]
     return sorted(
@@ -276,7 +167,7 @@ def _levels(gate: Gate, book: _Book, at: _Selected) -> Sequence[int | None]:
     )
 
 
-def _exists(params: Params, book: _Book, model: str, task: str, metric: str, at: _Selected) -> bool:
+def _exists(params: Params, book: Book, model: str, task: str, metric: str, at: Selected) -> bool:
     """Whether `*` stands for this place: not where the metric is not defined on clean data (no truth, recall alone)."""
     if metric in robustness.METRICS:
         metric = tables.HEADLINE[task]
@@ -284,17 +175,17 @@ def _exists(params: Params, book: _Book, model: str, task: str, metric: str, at:
     return any(figure is not None and figure.status != "not_defined" for figure in figures)
 
 
-def _verdict(params: Params, book: _Book, gate: Gate, model: str, task: str, at: _Selected) -> tuple[float, str, str]:
+def _verdict(params: Params, book: Book, gate: Gate, model: str, task: str, at: Selected) -> tuple[float, str, str]:
     """Observed value, status, reason."""
     value = book.value(model, task, gate.metric, at)
     problem = _problem(value, model, task, gate.metric)
     if problem or value is None:
         return math.nan, *problem
     if gate.min is not None:
-        good = value.value >= gate.min - _TOLERANCE
+        good = value.value >= gate.min - TOLERANCE
         return value.value, *_outcome(good, f"{value.value:.4g} {'>=' if good else '<'} {gate.min:g}")
     if gate.max is not None:
-        good = value.value <= gate.max + _TOLERANCE
+        good = value.value <= gate.max + TOLERANCE
         return value.value, *_outcome(good, f"{value.value:.4g} {'<=' if good else '>'} {gate.max:g}")
     if gate.against == "clean":
         other, reference = book.clean(model, task, gate.metric, at), f"{model} on clean data"
@@ -309,7 +200,7 @@ def _verdict(params: Params, book: _Book, gate: Gate, model: str, task: str, at:
     if problem or other is None:
         return math.nan, *problem
     drop = value.value - other.value if gate.metric in LOWER_IS_BETTER else other.value - value.value
-    good = drop <= (gate.max_drop or 0) + _TOLERANCE
+    good = drop <= (gate.max_drop or 0) + TOLERANCE
     told = f"{value.value:.4g} against {other.value:.4g} of {reference}: a drop of {drop:.4g}"
     return drop, *_outcome(good, f"{told}, {'at most' if good else 'more than'} {gate.max_drop:g}")
 
@@ -333,7 +224,7 @@ def _problem(figure: Figure | None, model: str, task: str, metric: str) -> tuple
     return ()
 
 
-def _words(gate: Gate, task: str, at: _Selected) -> str:
+def _words(gate: Gate, task: str, at: Selected) -> str:
     """The rule as a phrase: `map (detection) >= 0.25, family weather, severity 3`."""
     if gate.max_drop is not None:
         head = f"{gate.metric} ({task}) drops by at most {gate.max_drop:g} against {gate.against}"
