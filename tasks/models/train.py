@@ -174,11 +174,10 @@ def _batches(
 @torch.no_grad()
 def _blend(average: SmallNetwork, network: SmallNetwork, keep: float) -> None:
     """Move the average towards the network, `keep * average + (1 - keep) * network`, batch statistics included."""
-    pairs = list(zip(average.state_dict().values(), network.state_dict().values(), strict=True))
-    floats = [pair for pair in pairs if pair[0].is_floating_point()]
-    torch._foreach_lerp_([ours for ours, _ in floats], [theirs for _, theirs in floats], 1 - keep)
-    for ours, theirs in pairs:
-        if not ours.is_floating_point():
+    for ours, theirs in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if ours.is_floating_point():
+            ours.lerp_(theirs, 1 - keep)
+        else:
             ours.copy_(theirs)
 
 
