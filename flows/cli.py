@@ -80,6 +80,10 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--only", metavar="GLOB", help="only corruptions whose name or family matches")
         added.add_argument("--limit", type=_positive, metavar="N", help="only the first clips that hold N frames")
 
+    def of_run(added: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        added.add_argument("--out", type=Path, metavar="DIR", help="the folder of a `stormglass run`")
+        return added
+
     start = add("init", _init, "Write params.yaml and dvc.yaml for your own data and model.", params=False)
     start.add_argument("folder", type=Path, metavar="DIR")
     add("doctor", _doctor, "Try everything a run needs on this machine.", params=False)
@@ -95,23 +99,20 @@ def _parser() -> argparse.ArgumentParser:
     whole.add_argument("--out", type=Path, required=True, metavar="DIR")
     trial(whole)
     add("crossing", _stage, "Render the embedded data set.")
-    add("prepare", _stage, "Check the data set and write its tables.")
+    of_run(add("prepare", _stage, "Check the data set and write its tables."))
     training = add("train", _stage, "Train an embedded model.")
     training.add_argument("model", metavar="NAME")
-    trial(add("infer", _stage, "Predict on clean and corrupted frames."))
-    add("score", _stage, "Measure the predictions.")
-    add("gallery", _stage, "Draw the report's pictures.")
-    add("publish", _stage, "Write the report.")
-    said = add("predictions", _predictions, "Write what the models said to a CSV file.")
+    trial(of_run(add("infer", _stage, "Predict on clean and corrupted frames.")))
+    of_run(add("score", _stage, "Measure the predictions that are there; no model runs."))
+    of_run(add("gallery", _stage, "Draw the report's pictures."))
+    of_run(add("publish", _stage, "Write the report."))
+    said = of_run(add("predictions", _predictions, "Write what the models said to a CSV file."))
     said.add_argument("--model", metavar="M")
     said.add_argument("--corruption", metavar="C")
     said.add_argument("--severity", type=int, metavar="S", help="0 is clean")
     said.add_argument("--to", type=Path, required=True, metavar="FILE.csv")
-    said.add_argument("--out", type=Path, metavar="DIR", help="the folder of a `stormglass run`")
-    gates = add("gate", _gate, "Judge the scores by the gates of params; status 1 when one fails.")
-    gates.add_argument("--out", type=Path, metavar="DIR", help="the folder of a `stormglass run`")
-    shown = add("ui", _ui, "Keep the run's Prefect server up and print its address.")
-    shown.add_argument("--out", type=Path, metavar="DIR", help="the folder of a `stormglass run`")
+    of_run(add("gate", _gate, "Judge the scores by the gates of params; status 1 when one fails."))
+    of_run(add("ui", _ui, "Keep the run's Prefect server up and print its address."))
     return parser
 
 
@@ -131,6 +132,8 @@ def _stage(arguments: argparse.Namespace) -> None:
     run = _params(arguments)
     ready = runtime.launch(run.layout.root, prefect=run.params.run.prefect)
     options = {key: getattr(arguments, key) for key in ("only", "limit") if getattr(arguments, key, None) is not None}
+    if getattr(arguments, "out", None) is not None:
+        options["out"] = str(run.layout.root)
     if arguments.name == "train":
         options["name"] = arguments.model
     flow = getattr(importlib.import_module(f"flows.{arguments.name}"), arguments.name)

@@ -11,6 +11,7 @@ PARAMS: Final = """\
 dataset:
   path: data                    # a folder with dataset.json: stormglass import coco SRC --images DIR data
   split: null                   # null: every frame
+  validation: validation        # once `split` is set: fit temperatures and abstention on this one, if it is there
   limit: null                   # a trial: the first clips that hold at least this many frames
 
 models:
@@ -43,7 +44,14 @@ metrics:                        # every score has an interval: a bootstrap over 
   resamples: 1000
   confidence: 0.95
   break_at: 0.5                 # break points: the strength at which a figure falls below this share of the clean one
+  answer_accuracy: 0.95         # abstain below the confidence from which on a label is this often right on validation
   min_units: 10                 # fewer images or clips than this give a number without an interval
+
+policy:                         # how boxes are used: reports/policy.json says what that gives
+  act_precision: 0.9            # an event may rest on boxes that score enough for this precision on clean frames
+  observe_precision: 0.6        # somebody should look; conditions below this are to fall back
+  evidence: [3, 5]              # an event needs a track's box in 3 of the last 5 frames
+  mix: {}                       # class -> share, where classes will come in another mix
 
 gates: []                       # e.g. {metric: map, family: weather, severity: 3, min: 0.25}
 
@@ -84,7 +92,7 @@ stages:
       - predictions
   score:
     cmd: stormglass score
-    params: [dataset, models, baseline, corruptions, severities, slices, metrics]
+    params: [dataset, models, baseline, corruptions, severities, slices, metrics, policy]
     deps:
       - tables
       - predictions
@@ -112,6 +120,8 @@ stages:
       - reports/summary.md:
           cache: false
       - reports/junit.xml:
+          cache: false
+      - reports/policy.json:
           cache: false
     metrics:
       - reports/metrics.json:

@@ -36,7 +36,8 @@ def _artifacts(run: Run) -> None:
 def _summary(run: Run) -> list[dict[str, object]]:
     """A row for each model and task, whole data set and all classes: clean headline metric, mPC, rPC."""
     scores = tables.read("scores", run.layout.scores / "scores.parquet")
-    whole = scores[scores["baseline"].isna() & (scores["slice"] == tables.ALL) & (scores["class"] == tables.ALL)]
+    own = scores["baseline"].isna() & scores["model"].isin(list(run.params.models))
+    whole = scores[own & (scores["slice"] == tables.ALL) & (scores["class"] == tables.ALL)]
     rows: list[dict[str, object]] = []
     for (model, task), of_task in whole.groupby(["model", "task"], sort=False):
         row: dict[str, object] = {"model": model, "task": task, "metric": tables.HEADLINE[str(task)]}

@@ -2,6 +2,7 @@
 
 from flows import runtime
 from tasks.metrics import score as scoring
+from tasks.models.tracking import track
 
 
 @runtime.stage
@@ -10,4 +11,4 @@ def score(
 ) -> None:
     """Write scores/."""
     run = runtime.open_run(params, out, only, limit)
-    scoring.score(run.params, run.layout, workers=runtime.workers(run.params))
+    scoring.score(run.params, run.layout, workers=runtime.workers(run.params), track=track)

@@ -7,7 +7,7 @@ import difflib
 import fnmatch
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
@@ -17,6 +17,10 @@ from tasks.errors import InputError
 Name = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="letters, digits, dot, dash, underscore")
 ]
+
+
+TRIVIAL: Final = "trivial"
+"""In the place of a model in `scores`: what takes no look at the pictures; no model may be called so."""
 
 
 class Section(BaseModel):
@@ -45,7 +49,10 @@ class Dataset(Section):
 
     path: Path = Path("data/crossing")
     split: str | None = None  # null: every frame
-    limit: int | None = Field(None, ge=1)  # the first clips that hold at least this many frames
+    # Whose clean frames temperatures and the threshold of abstention are fitted on; null, or a split that the data set
+    # lacks: none are.
+    validation: str | None = "validation"
+    limit: int | None = Field(None, ge=1)  # the first clips that hold at least this many frames, of either split
 
 
 class Mix(Section):
@@ -138,7 +145,31 @@ class Metrics(Section):
     resamples: int = Field(1000, ge=100)
     confidence: float = Field(0.95, gt=0, lt=1)
     break_at: float = Field(0.5, gt=0, lt=1)  # share of the clean figure below which a model counts as broken
+    answer_accuracy: float = Field(0.95, gt=0, le=1)  # of the answers on clean validation frames, by abstaining
     min_units: int = Field(10, ge=2)  # fewer images, or clips of video, than this give a number without an interval
+
+
+class Policy(Section):
+    """How a deployed model's boxes are used: `reports/policy.json` says what that gives."""
+
+    act_precision: float = Field(0.9, gt=0, lt=1)  # an event may rest on a box: precision on clean frames
+    observe_precision: float = Field(0.6, gt=0, lt=1)  # somebody should look; below it a model falls back
+    evidence: tuple[int, int] = (3, 5)  # [M, N]: an event needs a track's box in M of the last N frames
+    mix: dict[Name, Annotated[float, Field(ge=0)]] = {}  # class -> share to come; empty: as in the data
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Policy":
+        if self.observe_precision > self.act_precision:
+            raise ValueError(
+                f"observe_precision must be at most act_precision, got {self.observe_precision:g} > "
+                f"{self.act_precision:g}"
+            )
+        needed, window = self.evidence
+        if not 1 <= needed <= window:
+            raise ValueError(f"evidence is [M, N] frames with 1 <= M <= N, got [{needed}, {window}]")
+        if self.mix and not sum(self.mix.values()) > 0:
+            raise ValueError("mix has shares of 0 alone; give some class more, or leave mix empty")
+        return self
 
 
 class Gate(Section):
@@ -213,6 +244,7 @@ class Params(Section):
     severities: tuple[Annotated[int, Field(ge=1, le=5)], ...] = (1, 2, 3, 4, 5)
     slices: Slices = Slices()
     metrics: Metrics = Metrics()
+    policy: Policy = Policy()
     gates: tuple[Gate, ...] = ()
     report: Report = Report()
     run: Run = Run()
@@ -226,6 +258,10 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Params":
+        if TRIVIAL in self.models:
+            raise ValueError(
+                f"models: '{TRIVIAL}' is kept for the rows of trivial baselines in the scores, expected another name"
+            )
         if self.baseline is not None and self.baseline not in self.models:
             raise ValueError(f"baseline '{self.baseline}' is not among the models: {', '.join(self.models)}")
         names = [choice.name for choice in self.choices()]
@@ -282,6 +318,20 @@ class Params(Section):
         changed._folder = self._folder
         return changed
 
+    def on_validation(self) -> "Params | None":
+        """The same params on the validation split and without slices; None where no such split is set apart.
+
+        What is fitted on frames that are scored would flatter the scores: so when every frame is scored, or that very
+        split is, there is none.
+        """
+        chosen = self.dataset
+        if chosen.split is None or chosen.validation is None or chosen.validation == chosen.split:
+            return None
+        dataset = chosen.model_copy(update={"split": chosen.validation})
+        changed = self.model_copy(update={"dataset": dataset, "slices": Slices()})
+        changed._folder = self._folder
+        return changed
+
     def limited(self, frames: int | None) -> "Params":
         """The same params on the first clips alone that hold at least `frames` frames."""
         if frames is None:
@@ -316,7 +366,8 @@ def parse(data: dict[str, Any], where: str = "params") -> Params:
     try:
         return Params.model_validate(data)
     except ValidationError as error:
-        raise InputError(f"{where}: {'; '.join(_explain(item) for item in error.errors())}.") from None
+        told = "; ".join(_explain(item) for item in error.errors())
+        raise InputError(f"{where}: {told}{'' if told.endswith('?') else '.'}") from None
 
 
 def _explain(item: Any) -> str:

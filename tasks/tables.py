@@ -7,7 +7,8 @@ A number that could not be computed is NaN and its row's `status` says why; ids 
 
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,13 @@ from tasks.errors import InputError
 CLEAN: Final = "clean"
 """The corruption and family of severity 0."""
 
+VALIDATION: Final = "validation"
+"""In `cells` alone, in the place of a corruption: clean frames of the validation split, for fitting, not for scores.
+
+It is no cell of a run, so who looks cells up by their corruption never meets it; a column for the split would have to
+be thought of by every reader.
+"""
+
 ALL: Final = "all"
 """`slice`, `class`, and in summaries `corruption` and `family`, for the whole."""
 
@@ -31,7 +39,13 @@ IGNORE: Final = 255
 NO_CLASS: Final = "none"
 """In `confusion`: the background of objects, and classes outside the data set's."""
 
+UNKNOWN: Final = "Unknown"
+"""In `answers`: what a classifier says of a frame from which it abstains."""
+
 TASKS: Final = ("classification", "detection", "instance", "semantic", "tracking")
+
+CALIBRATED: Final = ("classification", "detection", "instance")
+"""Tasks whose confidences a temperature is fitted to."""
 
 HEADLINE: Final[Mapping[str, str]] = {
     "classification": "accuracy",
@@ -69,6 +83,7 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
             _field("width_px", pa.int32()),
             _field("height_px", pa.int32()),
             _field("label_id", pa.int32(), null=True),
+            _field("timestamp_s", pa.float64(), null=True),
         ]
     ),
     # Truth, one row per annotated object.
@@ -194,6 +209,67 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
             _field("count", pa.int64()),
         ]
     ),
+    # As `confusion`, of labelled frames, when a classifier says "Unknown" below the confidence `abstain_below`.
+    "answers": pa.schema(
+        [
+            _field("model", pa.string()),
+            _field("task", pa.string()),
+            *_CELL,
+            _field("severity", pa.int16()),
+            _field("true_class", pa.string()),
+            _field("predicted_class", pa.string()),
+            _field("count", pa.int64()),
+        ]
+    ),
+    # How often a confidence is right: frames by that of their label, detections by their score (right: an object at IoU
+    # 0.5), in 15 equal bins that hold their lower edge, and one for exactly 1. Empty bins are left out.
+    "reliability": pa.schema(
+        [
+            _field("model", pa.string()),
+            _field("task", pa.string()),
+            *_CELL,
+            _field("severity", pa.int16()),
+            _field("low", pa.float64()),
+            _field("high", pa.float64()),
+            _field("count", pa.int64()),
+            _field("confidence", pa.float64()),  # their mean
+            _field("accuracy", pa.float64()),  # share that is right
+        ]
+    ),
+    # What matching found, so that any reader can reduce it again: one row for each detection that counts at all (COCO's
+    # 100 best of a frame and class), by class, then falling score (COCO's order), and one for each object missed.
+    "matches": pa.schema(
+        [
+            _field("model", pa.string()),
+            _field("task", pa.string()),
+            *_CELL,
+            _field("severity", pa.int16()),
+            _field("frame_id", pa.int64()),
+            _field("class_id", pa.int32()),  # the data set's
+            _field("score", pa.float64(), null=True),  # null: an object that was missed
+            _field("hits", pa.int8(), null=True),  # at how many of the thresholds .50:.05:.95 it found an object
+            _field("hit_bits", pa.int16(), null=True),  # at which: bit 0 is 0.50
+            _field("counted_bits", pa.int16(), null=True),  # at which it counts: not where it met an ignored region
+            _field("error_kind", pa.string()),  # found | ignored | cls | loc | both | dupe | bkg | miss, at IoU 0.5
+            _field("object_id", pa.int64(), null=True),  # what it found or was meant for; the object missed
+        ]
+    ),
+    # Identity switches one by one, as CLEAR counts them over all classes.
+    "switches": pa.schema(
+        [
+            _field("model", pa.string()),
+            _field("task", pa.string()),
+            *_CELL,
+            _field("severity", pa.int16()),
+            _field("clip_id", pa.string()),
+            _field("frame_id", pa.int64()),
+            _field("true_track", pa.int64()),  # the track_id of `objects`
+            _field("track_before", pa.int64()),  # the track_id of `predictions`
+            _field("track_now", pa.int64()),
+            _field("class", pa.string()),
+            _field("circumstance", pa.string()),  # re_entry | crossing | occlusion | missed | none
+        ]
+    ),
     # What the gallery picks from: one row per model, task, cell and frame.
     "examples": pa.schema(
         [
@@ -238,6 +314,9 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
 
 _OPEN: Final = frozenset({"frames", "objects"})
 
+_MAY_LACK: Final = frozenset({("frames", "timestamp_s")})
+"""Columns that a table may do without, as if they were empty: earlier versions wrote none."""
+
 
 def attributes(name: str, table: pd.DataFrame) -> list[str]:
     """The columns of an open table beyond its declared ones, in order."""
@@ -279,6 +358,26 @@ def write(name: str, table: pd.DataFrame, path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def stream(name: str, path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
+    """Write the table `name` piece by piece, for tables that memory should not hold whole; all of it, or nothing.
+
+    Yields:
+        What appends rows, checked as `write` checks them.
+
+    Raises:
+        InputError: as `write`; from the call that appends.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
+    try:
+        with pq.ParquetWriter(temporary, SCHEMAS[name], compression="zstd") as writer:
+            yield lambda rows: writer.write_table(to_arrow(name, rows, str(path)))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def read(name: str, path: Path) -> pd.DataFrame:
     """Read the table `name` from `path` and check it against its schema.
 
@@ -301,6 +400,9 @@ def read(name: str, path: Path) -> pd.DataFrame:
 def to_arrow(name: str, table: pd.DataFrame, where: str = "memory") -> pa.Table:
     """`table` as Arrow under the schema `name`; `where` names it in errors."""
     schema = SCHEMAS[name]
+    lacking = [column for of, column in _MAY_LACK if of == name and column not in table.columns]
+    if lacking:
+        table = table.assign(**dict.fromkeys(lacking))
     missing = [field.name for field in schema if field.name not in table.columns]
     if missing:
         raise InputError(f"{where}: table '{name}' lacks the column(s) {', '.join(missing)}.")
@@ -333,6 +435,11 @@ def to_arrow(name: str, table: pd.DataFrame, where: str = "memory") -> pa.Table:
 def from_arrow(name: str, arrow: pa.Table, where: str = "memory") -> pd.DataFrame:
     """The pandas form of an Arrow table after the check against the schema `name`."""
     schema = SCHEMAS[name]
+    for of, column in _MAY_LACK:
+        if of == name and column not in arrow.column_names:
+            place = schema.get_field_index(column)
+            empty = pa.nulls(arrow.num_rows, schema.field(column).type)
+            arrow = arrow.add_column(min(place, arrow.num_columns), schema.field(column), empty)
     for field in schema:
         if field.name not in arrow.column_names:
             raise InputError(

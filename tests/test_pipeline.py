@@ -41,6 +41,9 @@ def test_every_cell_of_params_is_scored(small_run: SmallRun) -> None:
             absolute = of[of["baseline"].isna()]
             assert set(zip(absolute["corruption"], absolute["severity"], strict=True)) == expected
             assert set(absolute["status"]) == {"ok"}
+    oracle = cells[(cells["metric"] == "hota_oracle_detection") & (cells["model"] == "crossing-v1")]["value"]
+    assert len(oracle) == len(expected)
+    assert oracle.nunique(dropna=False) == 1  # the tracker sees true boxes in every cell
 
 
 def test_mpc_is_the_mean_of_means(small_run: SmallRun) -> None:

@@ -133,6 +133,9 @@ def _image(image: Entry, videos: Mapping[int, Entry], labels: Mapping[int, Entry
         value = image.get(name)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31):
             raise InputError(f"{at}: expected '{name}' to be a frame number from 0, got {value!r}.")
+    time = image.get("timestamp_s")
+    if time is not None and (not isinstance(time, int | float) or isinstance(time, bool) or not math.isfinite(time)):
+        raise InputError(f"{at}: expected 'timestamp_s' in seconds, got {time!r}.")
     if image.get("video_id") is not None:
         if image["video_id"] not in videos:
             raise InputError(f"{at}: video_id {image['video_id']!r} is not in 'videos'.")

@@ -185,6 +185,7 @@ def _frames(document: Entry, images: Sequence[Entry], sizes: Mapping[int, Size],
                 "width_px": width,
                 "height_px": height,
                 "label_id": check.label_id(image, document.get("labels", [])),
+                "timestamp_s": image.get("timestamp_s"),
                 **{name: tags.get(name) for name in names},
             }
         )
@@ -200,6 +201,7 @@ def _frames(document: Entry, images: Sequence[Entry], sizes: Mapping[int, Size],
         raise InputError(f"{path}: clip '{split.index[split > 1][0]}' lies in more than one split; split by clip.")
     for name in ("source_index", "label_id"):
         frames[name] = frames[name].astype("Int32")
+    frames["timestamp_s"] = frames["timestamp_s"].astype(float)
     return frames
 
 

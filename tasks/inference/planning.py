@@ -12,11 +12,14 @@ from tasks.inference import shards
 from tasks.inference.shards import Shard
 from tasks.layout import Layout
 from tasks.models import recorded, tracking
-from tasks.params import CorruptionChoice, Model, Params
+from tasks.params import CorruptionChoice, Model, Params, Tracker
 from tasks.store import Store, part_key
 
 PART_FORMAT: Final = 2
 """Rises when what is written of the same outputs changes: order of rows, ids, encoding."""
+
+VALIDATION: Final = CorruptionChoice(family=tables.CLEAN, name=tables.VALIDATION)
+"""Stands for the clean frames of the validation split. Their parts are keyed as those of any clean frames."""
 
 
 @dataclass(frozen=True)
@@ -127,17 +130,12 @@ def make(params: Params, layout: Layout, *, devices: tuple[str, ...]) -> Plan:
     store = Store(_store_url(params))
     for choice in params.choices():
         check_choice(choice)
-    choices = [CorruptionChoice(family=tables.CLEAN, name=tables.CLEAN), *params.choices()]
     classes = tables.read("classes", layout.tables / "classes.parquet")
     descriptions, fingerprints = {}, {}
     for name, model in params.models.items():
         descriptions[name] = models.describe(model, folder=params.folder, classes=classes)
         models.check_class_map(model, descriptions[name], classes)
         fingerprints[name] = models.fingerprint(model, folder=params.folder)
-    frames = tables.select(
-        tables.read("frames", layout.tables / "frames.parquet"), split=params.dataset.split, limit=params.dataset.limit
-    )
-    cut = shards.cut(frames, params.resolve(params.dataset.path))
     made_by = {"seed": params.run.seed, "device": devices[0].split(":")[0], "precision": params.run.precision}
     files = {
         name: recorded.cells(params.folder / model.weights)
@@ -148,36 +146,57 @@ def make(params: Params, layout: Layout, *, devices: tuple[str, ...]) -> Plan:
     planned: set[str] = set()
     cells, units = [], []
     recordings: dict[Path, list[tuple[Shard, Part]]] = {}
-    for shard in cut:
-        for choice in choices:
-            parts = []
-            for severity, level in _levels(choice, params):
-                amount, unit = _strength(choice, severity, level)
-                corrupted_by = _corrupted_by(choice, severity, level)
-                for name, model in params.models.items():
-                    path = absent = None
-                    if name in files:
-                        path = files[name].get((choice.name, severity))
-                        absent = None if path else _absent(model, files[name], choice.name, severity)
-                        decided_by = _recorded_by(path, shard, descriptions[name], digests)
-                    else:
-                        decided_by = {"model": fingerprints[name], "corruption": corrupted_by, **made_by}
-                    detections_by = {"format": PART_FORMAT, "shard": shard.digest, **decided_by}
-                    part = _part(params, name, severity, level, detections_by, path)
-                    cells.append(Cell(choice.name, choice.family, amount, unit, shard.name, part, absent))
-                    if absent is None:
-                        parts.append(part)
-            # Two names may stand for one model, and recorded cells may say the same.
-            unique = {part.key: part for part in parts if part.key not in planned}.values()
-            missing = [part for part in unique if not store.has(part.key, verify=True)]
-            for part in missing:
-                planned.add(part.key)
-                if part.recorded is not None and not store.has(part.detections, verify=True):
-                    recordings.setdefault(part.recorded, []).append((shard, part))
-            work = tuple(part for part in missing if part.recorded is None or part.tracked is not None)
-            if work:
-                units.append(Unit(choice.name, shard, work))
+    for shard, choice in _asked(params, layout):
+        parts = []
+        for severity, level in _levels(choice, params):
+            amount, unit = _strength(choice, severity, level)
+            corrupted_by = _corrupted_by(choice, severity, level)
+            for name, model in params.models.items():
+                if choice == VALIDATION and not _fitted(descriptions[name], files.get(name)):
+                    continue
+                path = absent = None
+                if name in files:
+                    path = files[name].get((choice.name, severity) if severity else recorded.CLEAN)
+                    absent = None if path else _absent(model, files[name], choice.name, severity)
+                    decided_by = _recorded_by(path, shard, descriptions[name], digests)
+                else:
+                    decided_by = {"model": fingerprints[name], "corruption": corrupted_by, **made_by}
+                detections_by = {"format": PART_FORMAT, "shard": shard.digest, **decided_by}
+                tracker = None if choice == VALIDATION else model.tracker  # no track is fitted to
+                part = _part(name, tracker, severity, level, detections_by, path)
+                cells.append(Cell(choice.name, choice.family, amount, unit, shard.name, part, absent))
+                if absent is None:
+                    parts.append(part)
+        # Two names may stand for one model, and recorded cells may say the same.
+        unique = {part.key: part for part in parts if part.key not in planned}.values()
+        missing = [part for part in unique if not store.has(part.key, verify=True)]
+        for part in missing:
+            planned.add(part.key)
+            if part.recorded is not None and not store.has(part.detections, verify=True):
+                recordings.setdefault(part.recorded, []).append((shard, part))
+        work = tuple(part for part in missing if part.recorded is None or part.tracked is not None)
+        if work:
+            units.append(Unit(choice.name, shard, work))
     return Plan(params, layout, store, devices, fingerprints, descriptions, cells, units, recordings)
+
+
+def _asked(params: Params, layout: Layout) -> list[tuple[Shard, CorruptionChoice]]:
+    """What to corrupt how: the scored frames shard by shard, then clean ones of the validation split, if it has any."""
+    dataset_dir = params.resolve(params.dataset.path)
+    frames = tables.read("frames", layout.tables / "frames.parquet")
+    scored = tables.select(frames, split=params.dataset.split, limit=params.dataset.limit)
+    choices = [CorruptionChoice(family=tables.CLEAN, name=tables.CLEAN), *params.choices()]
+    asked = [(shard, choice) for shard in shards.cut(scored, dataset_dir) for choice in choices]
+    other = params.on_validation()
+    if other is not None and (frames["split"] == other.dataset.split).any():
+        held_out = tables.select(frames, split=other.dataset.split, limit=other.dataset.limit)
+        asked += [(shard, VALIDATION) for shard in shards.cut(held_out, dataset_dir)]
+    return asked
+
+
+def _fitted(description: Mapping[str, Any], found: Mapping[recorded.Cell, Path] | None) -> bool:
+    """Whether a model has confidences to fit to and, recorded, clean predictions at all."""
+    return not set(tables.CALIBRATED).isdisjoint(description["tasks"]) and (found is None or recorded.CLEAN in found)
 
 
 def _store_url(params: Params) -> str:
@@ -185,7 +204,7 @@ def _store_url(params: Params) -> str:
 
 
 def _levels(choice: CorruptionChoice, params: Params) -> list[tuple[int, float | None]]:
-    if choice.name == tables.CLEAN:
+    if choice.name in (tables.CLEAN, tables.VALIDATION):
         return [(0, None)]
     places = choice.severities(params.severities)
     return [(place, choice.levels[place - 1] if choice.levels is not None else None) for place in places]
@@ -236,10 +255,14 @@ def _absent(model: Model, found: Mapping[recorded.Cell, Path], corruption: str, 
 
 
 def _part(
-    params: Params, name: str, severity: int, level: float | None, detections_by: dict[str, Any], path: Path | None
+    name: str,
+    tracker: Tracker | None,
+    severity: int,
+    level: float | None,
+    detections_by: dict[str, Any],
+    path: Path | None,
 ) -> Part:
     detections = part_key(detections_by)
-    tracker = params.models[name].tracker
     if tracker is None:
         return Part(name, severity, level, detections, None, detections_by, {}, path)
     tracked_by = {

@@ -1,26 +1,22 @@
-"""From the figures of single cells to the tables `scores` and `examples`: summaries, differences, order."""
+"""From the figures of single cells to the table `scores`: summaries, differences, order."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tasks import tables
-from tasks.metrics import THRESHOLD, cell, robustness
-from tasks.metrics.plan import Row
+from tasks.metrics import DIGITS, SETTINGS, cell, robustness
+from tasks.metrics.plan import Row, of_policy
 from tasks.metrics.predictions import ModelFacts
 from tasks.metrics.requests import Request
 from tasks.metrics.resampling import interval, open_interval, p_value, q_values
 from tasks.metrics.robustness import Figure
 from tasks.metrics.study import Key
-from tasks.metrics.truth import GroundTruth
-from tasks.params import Params
-
-DIGITS: Final = 12
-"""Scores are rounded to this many decimals: sums may come in another order on another machine, digests should not."""
+from tasks.params import TRIVIAL, Params
 
 
 @dataclass(frozen=True)
@@ -40,8 +36,18 @@ def scores(
     requests: list[Request],
     scored: Mapping[Request, cell.Scored],
     rows: Mapping[str, list[Row]],
+    floors: Mapping[str, Mapping[Key, Figure]],
 ) -> pd.DataFrame:
-    """The table `scores`: by model its own figures, then their differences to the baseline's."""
+    """The table `scores`: by model its own figures, then their differences to the baseline's; last `floors`.
+
+    Args:
+        params: the run's choices.
+        models: by name.
+        requests: every cell that params name.
+        scored: those that are there.
+        rows: of each cell, by task.
+        floors: from `trivial.figures`: on clean frames, the headline alone.
+    """
     found: list[dict[str, Any]] = []
     base: dict[str, dict[tuple[Place, Row], Figure]] = {}
     figures: dict[str, dict[str, dict[tuple[Place, Row], Figure]]] = {}
@@ -59,6 +65,11 @@ def scores(
         for task in model.tasks:
             found += _differences(name, task, figures[name][task], base.get(task, {}), params)
             found += _relative_errors(name, task, figures[name][task], base.get(task, {}), params)
+    clean = Place(tables.CLEAN, tables.CLEAN, 0, None, None)
+    for task, reached in floors.items():
+        for row in (row for row in rows[task] if row.metric == tables.HEADLINE[task]):
+            figure = reached.get((row.slice, row.class_, row.metric), Figure(math.nan, "not_defined"))
+            found.append(_line(TRIVIAL, None, task, clean, row, figure))
     table = pd.DataFrame(found, columns=tables.SCHEMAS["scores"].names)
     for column in ("value", "low", "high", "p_value", "q_value", "strength"):
         table[column] = table[column].astype("float64")
@@ -125,9 +136,11 @@ def _figures(
         values = scored[request].figures[task] if request in scored else None
         for row in rows:
             found[place, row] = _figure(values, row, request)
-        if request.severity == 0 and task in ("detection", "instance"):
+        for metric in SETTINGS.get(task, ()) if request.severity == 0 else ():
             first = rows[0]
-            row = Row(tables.ALL, tables.ALL, THRESHOLD, first.n_units, first.n_frames, first.n_objects)
+            row = Row(tables.ALL, tables.ALL, metric, first.n_units, first.n_frames, first.n_objects)
+            found[place, row] = _figure(values, row, request)
+        for row in of_policy(rows, mix=bool(params.policy.mix)) if request.severity == 0 else ():
             found[place, row] = _figure(values, row, request)
     headline = tables.HEADLINE[task]
     places = dict(zip(requests, _places(requests), strict=True))
@@ -148,21 +161,24 @@ def _figures(
             place = Place(summary.corruption, summary.family, None, None, None)
             found[place, replace(row, metric=summary.metric)] = figure
         if row.class_ == tables.ALL:
-            found |= _break_points(row, clean, cells, requests, params)
+            found |= _curves(row, clean, cells, requests, params)
     return found
 
 
-def _break_points(
+def _curves(
     row: Row, clean: Figure, cells: Sequence[robustness.Cell], requests: Sequence[Request], params: Params
 ) -> dict[tuple[Place, Row], Figure]:
+    """By corruption, where its curve breaks and the area under it."""
     found = {}
     for name, (family, unit) in {r.corruption: (r.family, r.strength_unit) for r in requests if r.severity}.items():
         levels = [cell for cell in cells if cell.corruption == name]
-        figure = robustness.break_point(clean, levels, params.metrics.break_at)
-        if figure.replicates is not None and row.spread is not None:
-            low, high = open_interval(figure.replicates, row.spread, params.metrics.confidence)
-            figure = replace(figure, low=low, high=high)
-        found[Place(name, family, None, None, unit), replace(row, metric="break_point")] = figure
+        point = robustness.break_point(clean, levels, params.metrics.break_at)
+        if point.replicates is not None and row.spread is not None:
+            low, high = open_interval(point.replicates, row.spread, params.metrics.confidence)
+            point = replace(point, low=low, high=high)
+        found[Place(name, family, None, None, unit), replace(row, metric="break_point")] = point
+        (area,) = _with_intervals([(row, robustness.curve_area(levels))], params)
+        found[Place(name, family, None, None, unit), replace(row, metric="curve_area")] = area
     return found
 
 
@@ -231,56 +247,3 @@ def _line(model: str, baseline: str | None, task: str, place: Place, row: Row, f
         "status": figure.status,
         "note": figure.note,
     }
-
-
-def replicates(requests: Sequence[Request], scored: Mapping[Request, cell.Scored]) -> pd.DataFrame:
-    """The table `replicates`, in the order of the cells, then of tasks."""
-    found = [
-        (request.model, task, request.corruption, request.family, request.severity, *key, figure.replicates)
-        for request in requests
-        if request in scored
-        for task, figures in scored[request].figures.items()
-        for key, figure in figures.items()
-        if figure.replicates is not None
-    ]
-    return pd.DataFrame(found, columns=tables.SCHEMAS["replicates"].names)
-
-
-def confusion(truth: GroundTruth, requests: Sequence[Request], scored: Mapping[Request, cell.Scored]) -> pd.DataFrame:
-    """The table `confusion`, what does not occur left out, in the order of the cells, then of tasks and classes."""
-    found = []
-    for request in requests:
-        for task, counts in scored[request].confusions.items() if request in scored else ():
-            names = [*truth.names(task), tables.NO_CLASS]
-            for true, predicted in np.argwhere(counts):
-                place = (request.model, task, request.corruption, request.family, request.severity)
-                found.append((*place, names[true], names[predicted], int(counts[true, predicted])))
-    return pd.DataFrame(found, columns=tables.SCHEMAS["confusion"].names)
-
-
-def examples(truth: GroundTruth, requests: list[Request], scored: Mapping[Request, cell.Scored]) -> pd.DataFrame:
-    """The table `examples`, in the order of the cells, then of tasks and frames."""
-    found = []
-    for request in requests:
-        if request not in scored:
-            continue
-        for task, told in scored[request].examples.items():
-            order = np.argsort(np.array(told.frame, dtype=np.int64), kind="stable")
-            found.append(
-                pd.DataFrame(
-                    {
-                        "model": request.model,
-                        "task": task,
-                        "corruption": request.corruption,
-                        "family": request.family,
-                        "severity": request.severity,
-                        "frame_id": truth.frame_ids[np.array(told.frame, dtype=np.int64)[order]],
-                        "score": np.round(np.array(told.score, dtype=float)[order], DIGITS),
-                        "error_kind": pd.Series([told.error_kind[place] for place in order], dtype=object),
-                        "evidence": pd.Series([told.evidence[place] for place in order], dtype=object),
-                    }
-                )
-            )
-    if not found:
-        return pd.DataFrame({name: [] for name in tables.SCHEMAS["examples"].names})
-    return pd.concat(found, ignore_index=True)

@@ -3,7 +3,7 @@
 Everything is a function of arrays. What rests on no sample is NaN.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -23,7 +23,7 @@ ROUNDING: Final = 1e-3
 """How far sums of float16 probabilities stray past 1; what lies further out is no probability."""
 
 TEMPERATURES: Final = (0.05, 20.0)
-"""Where a temperature is looked for: beyond, a softmax is one-hot or flat."""
+"""Between these a temperature is looked for: beyond, a softmax is one-hot or flat."""
 
 LEAST: Final = float(np.finfo(np.float32).tiny)
 """Stands for a probability of 0, where float32 runs out: every likelihood stays finite."""
@@ -71,7 +71,7 @@ def reliability(confidence: Confidences, correct: Bools, *, bins: int = BINS) ->
         >>> table.count.tolist(), table.accuracy.tolist()
         ([1, 2, 0], [0.0, 0.5, nan])
     """
-    if not _are_probabilities(confidence):
+    if not are_probabilities(confidence):
         raise InputError(
             f"Expected confidences in 0..1, got {np.min(confidence):g} to {np.max(confidence):g}: "
             "give probabilities, not logits."
@@ -90,13 +90,21 @@ def ece(confidence: Confidences, correct: Bools, *, bins: int = BINS) -> float:
 
     NaN without samples, and for values that are no probabilities.
     """
-    return reliability(confidence, correct, bins=bins).error if _are_probabilities(confidence) else float("nan")
+    return reliability(confidence, correct, bins=bins).error if are_probabilities(confidence) else float("nan")
 
 
-def detection_reliability(
-    matches: Matches, frames: Bools | None = None, *, kind: int | None = None, bins: int = BINS
-) -> Reliability:
-    """The reliability table of detections: score against precision at IoU 0.5.
+def ece_scaled(probabilities: npt.NDArray[np.floating], correct: Bools, t: float) -> float:
+    """`ece` of the greatest of each row of `probabilities` (N, K) after `apply_temperature`; NaN without `t`."""
+    if np.isnan(t) or not are_probabilities(probabilities.max(axis=1)):
+        return float("nan")
+    return ece(apply_temperature(probabilities, t).max(axis=1), correct)
+
+
+def d_ece(matches: Matches, frames: Bools | None = None, *, kind: int | None = None, bins: int = BINS) -> float:
+    """Detection calibration error: score against precision at IoU 0.5, over scores alone.
+
+    Kueppers et al., Multivariate Confidence Calibration for Object Detection, 2020. Detections of every score count, so
+    where a model starts to give detections is part of the figure.
 
     Args:
         matches: from `match`; what met an ignored region does not count.
@@ -104,18 +112,8 @@ def detection_reliability(
         kind: one class; None for all together.
         bins: as in `reliability`.
 
-    Raises:
-        InputError: a score outside 0..1.
-    """
-    chosen = counted(matches, frames, kind)
-    return reliability(matches.score[chosen], matches.hit[0, chosen], bins=bins)
-
-
-def d_ece(matches: Matches, frames: Bools | None = None, *, kind: int | None = None, bins: int = BINS) -> float:
-    """Detection calibration error over scores alone (Kueppers et al., Multivariate Confidence Calibration, 2020).
-
-    Detections of every score count, so where a model starts to give detections is part of the figure. Arguments as in
-    `detection_reliability`; NaN without detections, and for scores that are no probabilities.
+    Returns:
+        NaN without detections, and for scores that are no probabilities.
     """
     chosen = counted(matches, frames, kind)
     return ece(matches.score[chosen], matches.hit[0, chosen], bins=bins)
@@ -125,19 +123,21 @@ def temperature(probabilities: npt.NDArray[np.floating], labels: Ints) -> float:
     """The scalar T whose softmax(log p / T) has the least negative log likelihood (Guo et al. 2017, section 4.2).
 
     Fit it on clean validation data. Predictions that are all right set no lower limit, and a model worse than chance
-    no upper one: T is then merely low, or the highest of TEMPERATURES. Detections can be calibrated likewise, from
-    [1 - score, score] and hit.
+    no upper one: then there is no such T.
 
     Args:
         probabilities: (N, K); below 0 for a class that the model does not know, as `in_dataset_classes` gives them.
         labels: (N,) the position of the true class, -1 without one.
 
     Returns:
-        T; NaN where no labelled row is of a class that the model knows, or it knows one class alone.
+        T; NaN where none within TEMPERATURES is better than both ends, where no labelled row is of a class that the
+        model knows, where it knows one class alone, and for values that are no probabilities.
     """
     from scipy.optimize import minimize_scalar
 
     labelled = np.flatnonzero(labels >= 0)
+    if (probabilities[labelled] > 1 + ROUNDING).any():
+        return float("nan")
     logits = _logits(probabilities[labelled])
     known = np.isfinite(logits[np.arange(len(labelled)), labels[labelled]])
     logits, true = logits[known], labels[labelled][known]
@@ -149,9 +149,10 @@ def temperature(probabilities: npt.NDArray[np.floating], labels: Ints) -> float:
         slope = np.exp(-log_t)
         return float(np.mean(np.log(np.exp(logits * slope).sum(axis=1)) - of_true * slope))
 
-    # The loss is convex in 1 / T, so it has one valley in log T as well.
-    found = minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded", options={"xatol": 1e-7})
-    return float(np.exp(found.x))
+    # The loss is convex in 1 / T, so it has one valley in log T as well; or none, and then falls towards an end.
+    bounds = np.log(TEMPERATURES)
+    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-7})
+    return float(np.exp(found.x)) if found.fun < min(map(loss, bounds)) else float("nan")
 
 
 def apply_temperature(probabilities: npt.NDArray[np.floating], t: float) -> npt.NDArray[np.floating]:
@@ -171,6 +172,33 @@ def apply_temperature(probabilities: npt.NDArray[np.floating], t: float) -> npt.
     return scaled
 
 
+def detection_temperature(matches: Matches) -> float:
+    """`temperature` of a detector: of [1 - score, score], and of whether an object was found at IoU 0.5.
+
+    NaN without detections that count, and for scores that are no probabilities.
+    """
+    chosen = counted(matches, None, None)
+    score = matches.score[chosen]
+    if not are_probabilities(score):
+        return float("nan")
+    return temperature(_outcomes(score), matches.hit[0, chosen].astype(np.int64))
+
+
+def with_temperature(matches: Matches, t: float) -> Matches:
+    """The same detections in the same order, their scores scaled by `t`, from `detection_temperature`.
+
+    All scores NaN where `t` is, and where they are no probabilities.
+    """
+    if not (np.isfinite(t) and are_probabilities(matches.score)):
+        return replace(matches, score=np.full(len(matches.score), np.nan))
+    return replace(matches, score=apply_temperature(_outcomes(matches.score), t)[:, 1].astype(float))
+
+
+def are_probabilities(confidence: Confidences) -> bool:
+    """Whether all lie in 0..1, but for rounding."""
+    return bool(((confidence >= -ROUNDING) & (confidence <= 1 + ROUNDING)).all())
+
+
 def _edges(bins: int) -> npt.NDArray[np.float32]:
     return (np.arange(bins + 1) / bins).astype(np.float32)
 
@@ -181,8 +209,10 @@ def _bin_of(confidence: Confidences, bins: int) -> Ints:
     return np.clip(place, 0, bins).astype(np.int64)
 
 
-def _are_probabilities(confidence: Confidences) -> bool:
-    return bool(((confidence >= -ROUNDING) & (confidence <= 1 + ROUNDING)).all())
+def _outcomes(score: Floats) -> Floats:
+    """(N, 2): nothing found, an object found."""
+    inside = np.clip(score, 0, 1)
+    return np.column_stack([1 - inside, inside])
 
 
 def _logits(probabilities: npt.NDArray[np.floating]) -> Floats:

@@ -14,6 +14,12 @@ from tasks.metrics.resampling import Resampler
 RECALLS: Final[Floats] = np.linspace(0.0, 1.0, 101)
 """Recall levels at which precision is read (pycocotools, `Params.recThrs`)."""
 
+ABOVE: Final[Bools] = np.arange(101) / 100 < RECALLS
+"""The levels that `linspace` puts a hair above their hundredth: pycocotools does not reach them with that recall."""
+
+SLACK: Final = np.float32(1e-3)
+"""Room for sums in float32, in levels."""
+
 BLOCK_BYTES: Final = 1 << 24
 """Size of an array while resamples are reduced: small enough for memory, long enough rows for NumPy."""
 
@@ -159,33 +165,45 @@ def _weighted_precision(resampler: Resampler, units: Ints, totals: Floats, hit: 
     if not len(places):
         return found
     used, units = np.unique(units, return_inverse=True)
-    by_unit = resampler.by_unit_first[used]
+    by_unit = resampler.weights[used]
     steps = {}
     for place in places:
         at = np.flatnonzero(hit[place])
         seen = np.flatnonzero(counted[place, : at[-1] + 1])
         between = np.searchsorted(at, seen)  # which hit each detection comes before, or is
         shape = (len(at), len(used))
-        steps[place] = at, coo_array((np.ones(len(seen)), (between, units[seen])), shape=shape).tocsr()
-    block = max(1, BLOCK_BYTES // (8 * max(len(at) for at, _ in steps.values())))
+        ones = np.ones(len(seen), dtype=np.float32)
+        steps[place] = at, coo_array((ones, (between, units[seen])), shape=shape).tocsr()
+    block = max(1, BLOCK_BYTES // (4 * max(len(at) for at, _ in steps.values())))
     for start in range(0, resampler.resamples, block):
         part = np.s_[start : start + block]
         weights = np.ascontiguousarray(by_unit[:, part])  # once for all thresholds: SciPy would copy it for each
         for place, (at, step) in steps.items():
             passed, hits = _accumulate(step @ weights), _accumulate(weights[units[at]])
-            envelope = hits / passed
+            envelope: npt.NDArray[np.float32] = hits / passed
             for row in range(len(envelope) - 2, -1, -1):
                 np.maximum(envelope[row], envelope[row + 1], out=envelope[row])
             # Each hit settles the precision at the recall levels between the hit before it and itself.
-            hits /= totals[part]
-            level = np.rint(hits * (len(RECALLS) - 1))
-            level -= RECALLS.take(level.astype(np.intp), mode="clip") > hits
+            hits /= totals[part].astype(np.float32)
+            level = _levels(hits)
             settled = np.einsum("hr,hr->r", envelope, level) - np.einsum("hr,hr->r", envelope[1:], level[:-1])
             found[place, part] = (settled + envelope[0]) / len(RECALLS)
     return found
 
 
-def _accumulate(rows: Floats) -> Floats:
+def _levels(recall: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The last recall level that each recall reaches, a recall of exactly k / 100 as pycocotools would; in place."""
+    recall *= len(RECALLS) - 1
+    recall += SLACK
+    level = np.floor(recall)
+    recall -= level
+    flat, on_level = level.reshape(-1), np.flatnonzero(recall < 2 * SLACK)
+    reached = flat[on_level]
+    flat[on_level] = reached - ABOVE[np.minimum(reached, len(RECALLS) - 1).astype(np.intp)]
+    return level
+
+
+def _accumulate(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """The running sum over the first axis, in place; NumPy's own goes down columns, which costs ten times as much."""
     for row in range(1, len(rows)):
         rows[row] += rows[row - 1]

@@ -188,16 +188,21 @@ def of_semantic(counts: segmentation.Counts, confusions: Confusions) -> Examples
     return rows
 
 
-def of_tracking(clips: Sequence[tuple[Ints, Sequence[tracking.Moment]]], names: Sequence[str]) -> Examples:
+def of_tracking(
+    clips: Sequence[tuple[Ints, Sequence[tracking.Moment]]],
+    events: Sequence[Sequence[tracking.FrameEvents]],
+    names: Sequence[str],
+) -> Examples:
     """F1 of each frame over matches that keep their identity (CLEAR's matching at IoU 0.5), of every frame.
 
     Args:
         clips: for each clip the positions of its frames in time order, and the frames.
+        events: of each clip, from `tracking.events`.
         names: of the classes.
     """
     rows = Examples()
-    for frames, moments in clips:
-        for frame, moment, event in zip(frames, moments, tracking.events(moments), strict=True):
+    for (frames, moments), happened in zip(clips, events, strict=True):
+        for frame, moment, event in zip(frames, moments, happened, strict=True):
             n_truth, n_tracks = len(moment.truth_ids), len(moment.track_ids)
             missed, false = n_truth - len(event.matched), n_tracks - len(event.matched)
             kept = len(event.matched) - len(event.switched)

@@ -32,32 +32,37 @@ def fast_hota() -> Any:
                 n_truth[truth] += 1
                 n_track[0, track] += 1
             alignment = potential / (n_truth + n_track - potential)
-            # Matching by frame, then counting by threshold.
-            matches = np.zeros((len(alphas), *shape))
-            found, location = np.zeros(len(alphas)), np.zeros(len(alphas))
+            # Matching by frame.
+            pairs, similarities = [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
             for truth, track, iou in zip(data["gt_ids"], data["tracker_ids"], data["similarity_scores"], strict=True):
                 if not len(truth) or not len(track):
                     continue
                 rows, columns = linear_sum_assignment(-(alignment[truth[:, None], track[None, :]] * iou))
-                similarity = iou[rows, columns]
-                reached = similarity[None, :] >= alphas
-                found += reached.sum(axis=1)
-                location += reached @ similarity
-                matches[:, truth[rows], track[columns]] += reached
-            # Association by pair of ids, averaged over the matched boxes.
+                pairs.append(truth[rows] * shape[1] + track[columns])
+                similarities.append(iou[rows, columns])
+            # Counting by threshold: they rise, so a match reaches the first `level` of them.
+            similarity = np.concatenate(similarities)
+            reached = similarity[None, :] >= alphas
+            level = reached.sum(axis=0)
+            found, location = reached.sum(axis=1).astype(float), reached @ similarity
+            # Association by those pairs of ids that are matched at all, averaged over the matched boxes.
+            pair, place = np.unique(np.concatenate(pairs), return_inverse=True)
+            steps = len(alphas) + 1
+            counts = np.bincount(place * steps + level, minlength=len(pair) * steps).reshape(-1, steps)
+            matches = np.cumsum(counts[:, ::-1], axis=1)[:, -2::-1].astype(float)  # (pairs, thresholds)
+            of_truth, of_track = n_truth[pair // shape[1]], n_track[0, pair % shape[1]][:, None]
             hits = np.maximum(1, found)
 
             def associated(total: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-                ratio = matches / np.maximum(1, total)
-                return np.asarray((matches * ratio).sum(axis=(1, 2)) / hits)
+                return np.asarray((matches * (matches / np.maximum(1, total))).sum(axis=0) / hits)
 
             result: dict[str, Any] = {field: np.zeros(len(alphas)) for field in self.float_array_fields}
             result["HOTA_TP"] = found
             result["HOTA_FN"] = data["num_gt_dets"] - found
             result["HOTA_FP"] = data["num_tracker_dets"] - found
-            result["AssA"] = associated(n_truth + n_track - matches)
-            result["AssRe"] = associated(np.broadcast_to(n_truth, shape))
-            result["AssPr"] = associated(np.broadcast_to(n_track, shape))
+            result["AssA"] = associated(of_truth + of_track - matches)
+            result["AssRe"] = associated(of_truth)
+            result["AssPr"] = associated(of_track)
             result["LocA"] = np.maximum(1e-10, location) / np.maximum(1e-10, found)
             return self._compute_final_fields(result)  # type: ignore[no-any-return]
 

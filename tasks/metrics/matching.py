@@ -68,14 +68,16 @@ class Matches:
         return len(self.ends) - 1
 
 
-def candidates(truth: Truth, detections: Detections, n_classes: int, *, masks: bool = False) -> Candidates:
+def candidates(
+    truth: Truth, detections: Detections, n_classes: int, *, masks: bool = False, best: int = MAX_DETECTIONS
+) -> Candidates:
     """The pairs that may match: the same frame and class, and an overlap of at least the lowest threshold."""
     kept = detections.take(np.lexsort((-detections.score, detections.frame, detections.kind)))
     key = kept.kind * (1 << 40) + kept.frame
     starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if len(key) else np.zeros(0, dtype=np.int64)
     rank = np.arange(len(key)) - np.repeat(starts, np.diff(np.r_[starts, len(key)]))
-    best = rank < MAX_DETECTIONS
-    kept, key, rank = kept.take(best), key[best], rank[best]
+    chosen = rank < best
+    kept, key, rank = kept.take(chosen), key[chosen], rank[chosen]
     row, column = join(key, truth.kind * (1 << 40) + truth.frame)
     if masks:
         iou = mask_iou(kept, truth, row, column)

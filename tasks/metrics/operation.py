@@ -4,8 +4,7 @@ Everything is a function of arrays. What rests on no sample is NaN. A resampled 
 counts by sampling unit, as `resampling` has it.
 """
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +15,6 @@ from tasks.metrics.detection import BLOCK_BYTES
 from tasks.metrics.instances import Bools, Floats, Ints
 from tasks.metrics.matching import Matches
 from tasks.metrics.resampling import Replicates, Resampler
-
-UNKNOWN: Final = "Unknown"
-"""The label of what a model abstains from."""
 
 
 def risk_coverage(confidence: Confidences, correct: Bools) -> tuple[Floats, Floats]:
@@ -66,25 +62,59 @@ def aurc_resampled(
     return found
 
 
-def abstention(confidence: Confidences, correct: Bools, threshold: float) -> tuple[float, float]:
-    """Coverage, and accuracy of what is kept, when a model answers from `threshold` up.
+def answering_threshold(confidence: Confidences, correct: Bools, accuracy: float) -> float:
+    """The least confidence that occurs from which on at least `accuracy` of the samples are right.
 
-    Both NaN without samples or threshold; the accuracy NaN when nothing is kept.
-    """
-    if not len(confidence) or np.isnan(threshold):
-        return float("nan"), float("nan")
-    kept = confidence >= threshold
-    return float(kept.mean()), float(correct[kept].mean()) if kept.any() else float("nan")
-
-
-def answers(names: npt.NDArray[np.str_], confidence: Confidences, threshold: float) -> npt.NDArray[np.str_]:
-    """The predicted class names (N,), UNKNOWN where the confidence is below the threshold.
+    That is the largest coverage within a risk (Geifman and El-Yaniv, NeurIPS 2017, without their bound): fit it on
+    clean validation data. Those data say nothing about what is less sure than all of them, so even a model that was
+    always right abstains below its least confidence. NaN where no threshold will do.
 
     Examples:
-        >>> answers(np.array(["red", "green"]), np.array([0.9, 0.4]), 0.5).tolist()
-        ['red', 'Unknown']
+        >>> answering_threshold(np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, False, True, False]), 0.66)
+        0.7
     """
-    return np.where(confidence >= threshold, names, UNKNOWN)
+    order = np.argsort(-confidence, kind="stable")
+    last = _last_of_ties(confidence[order])
+    # The quotient, not counts times `accuracy`: 7 of 10 are 0.7, but 0.7 times 10 is more than 7.
+    fit = np.flatnonzero(np.cumsum(correct[order])[last] / (last + 1) >= accuracy)
+    return float(confidence[order][last[fit[-1]]]) if len(fit) else float("nan")
+
+
+def abstention(
+    confidence: Confidences, correct: Bools, labels: Ints, n_classes: int, threshold: float, resampler: Resampler
+) -> tuple[dict[str, Floats], dict[str, list[Replicates]]]:
+    """Metrics `coverage` and `selective_accuracy` of a classifier that answers from `threshold` up.
+
+    Args:
+        confidence: (n_frames,) of its answers.
+        correct: (n_frames,) whether they are right.
+        labels: (n_frames,) the position of the true class, -1 without one.
+        n_classes: of the data set.
+        threshold: NaN makes everything NaN.
+        resampler: the frames' sampling units.
+
+    Returns:
+        By metric an array (1 + K,): the share answered, and the share of the answers that is right (El-Yaniv and
+        Wiener, JMLR 2010), of all labelled frames, then of those of each true class; NaN without frames or answers.
+        Then the same in every resample.
+    """
+    labelled = labels >= 0
+    kept = labelled & (confidence >= threshold)
+
+    def rates(total: Callable[[Bools], Floats]) -> dict[str, Floats]:
+        there, answered, right = (_with_all(total(chosen)) for chosen in (labelled, kept, kept & correct))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = {"coverage": answered / there, "selective_accuracy": right / answered}
+        return {name: values * np.nan if np.isnan(threshold) else values for name, values in found.items()}
+
+    def resampled(chosen: Bools) -> Floats:
+        by_unit = np.zeros((len(resampler.weights), n_classes))
+        np.add.at(by_unit, (resampler.unit_of[chosen], labels[chosen]), 1)
+        return resampler.sums(by_unit)
+
+    points = rates(lambda chosen: np.bincount(labels[chosen], minlength=n_classes).astype(float))
+    again = {name: list(values.T.astype(np.float32)) for name, values in rates(resampled).items()}
+    return points, again
 
 
 def precision_recall_at(
@@ -149,6 +179,11 @@ def reweighted_precision(confusion: npt.NDArray[np.number], mix: Floats) -> Floa
 def _last_of_ties(ordered: Confidences) -> Ints:
     """Positions of the last sample of each value, of values in order."""
     return np.flatnonzero(np.r_[ordered[1:] != ordered[:-1], np.ones(min(len(ordered), 1), dtype=bool)])
+
+
+def _with_all(by_class: Floats) -> Floats:
+    """(..., K) to (..., 1 + K): the sum first."""
+    return np.concatenate([by_class.sum(axis=-1, keepdims=True), by_class], axis=-1)
 
 
 def _operating(matches: Matches, threshold: float, frames: Bools | None, kind: int | None) -> tuple[Ints, Ints, Ints]:

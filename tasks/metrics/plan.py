@@ -1,12 +1,21 @@
 """The rows of scores that every cell has, with what stands behind each: the same for every cell and model."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tasks import tables
-from tasks.metrics import DIAGNOSTICS, MEANS_OVER_CLASSES, METRICS, POOLED_ONLY, classification
+from tasks.metrics import (
+    DIAGNOSTICS,
+    MEANS_OVER_CLASSES,
+    METRICS,
+    MIX,
+    OF_SLICES,
+    POLICY_THRESHOLDS,
+    POOLED_ONLY,
+    classification,
+)
 from tasks.metrics.instances import Bools, Floats
 from tasks.metrics.resampling import Spread
 from tasks.metrics.truth import GroundTruth
@@ -47,7 +56,7 @@ def plan(task: str, truth: GroundTruth) -> list[Row]:
         held, amounts = _amounts(task, frames, objects, truth)
         pooled, by_class = Spread.of(amounts.sum(axis=1, keepdims=True)), Spread.of(amounts)
         n_objects = int(held.sum()) if task in ("detection", "instance", "tracking") else n_frames
-        diagnostics = DIAGNOSTICS.get(task, ()) if item.name == tables.ALL else ()
+        diagnostics = (DIAGNOSTICS if item.name == tables.ALL else OF_SLICES).get(task, ())
         for metric in (*metrics, *diagnostics):
             spread = by_class if metric in MEANS_OVER_CLASSES else pooled
             rows.append(Row(item.name, tables.ALL, metric, n_units, n_frames, n_objects, spread))
@@ -58,6 +67,21 @@ def plan(task: str, truth: GroundTruth) -> list[Row]:
             for metric in (metric for metric in own_metrics if metric not in POOLED_ONLY):
                 rows.append(Row(item.name, name, metric, units, n_frames, int(held[kind]), spread))
     return rows
+
+
+def of_policy(rows: Sequence[Row], *, mix: bool) -> list[Row]:
+    """The rows of the policy's thresholds, of the clean cell alone, from a task's other rows; of boxes alone.
+
+    Args:
+        rows: from `plan`.
+        mix: with those of another mix of classes.
+    """
+    found = []
+    for row in rows:
+        if row.slice != tables.ALL or row.metric != "act_precision":
+            continue
+        found += [replace(row, metric=metric) for metric in (*POLICY_THRESHOLDS, *(MIX if mix else ()))]
+    return [row for row in found if row.class_ != tables.ALL or not row.metric.endswith("_threshold")]
 
 
 def slices_of(task: str, truth: GroundTruth) -> Iterator[Slice]:

@@ -47,6 +47,22 @@ def requests(params: Params, layout: Layout) -> list[Request]:
     return found
 
 
+def validation(params: Params, layout: Layout) -> dict[str, tuple[Path, ...]]:
+    """By model the parts of its predictions on the clean frames of the validation split.
+
+    A model without them, or of which one failed, is left out: what it would be fitted to is not there.
+
+    Raises:
+        InputError: there is no table of cells.
+    """
+    if params.on_validation() is None:
+        return {}
+    listed = tables.read("cells", layout.predictions / "cells.parquet")
+    listed = listed[listed["corruption"] == tables.VALIDATION]
+    states = {name: _state(rows, layout) for name, rows in listed.groupby("model", sort=False)}
+    return {str(name): files for name, (status, files) in states.items() if status == "ok"}
+
+
 def _strength(rows: pd.DataFrame | None) -> tuple[float | None, str | None]:
     if rows is None:
         return None, None

@@ -113,11 +113,6 @@ class Resampler:
         """The weights as (resamples, n_units), in the precision that sums are made in."""
         return np.ascontiguousarray(self.weights.T, dtype=np.float64)
 
-    @cached_property
-    def by_unit_first(self) -> Floats:
-        """The weights as (n_units, resamples), likewise."""
-        return self.weights.astype(np.float64)
-
     def bears(self, n_units: int, spread: Spread | None) -> bool:
         """Whether so many units, so spread, bear an interval."""
         return n_units >= self.min_units and spread is not None

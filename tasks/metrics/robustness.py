@@ -222,3 +222,31 @@ def break_point(clean: Figure, cells: Sequence[Cell], share: float) -> Figure:
     if not min(cell.figure.value for cell in cells) < share * clean.value:
         return Figure(math.nan, "not_reached")
     return combine(crossing, *figures)
+
+
+def curve_area(cells: Sequence[Cell]) -> Figure:
+    """The mean of the metric over a corruption's range of strength: the area under its curve by the trapezoidal rule.
+
+    Unlike the mean over levels it does not depend on how densely levels were chosen. Clean frames are no part of it:
+    many units have no place for them (a JPEG quality, a CRF).
+
+    Args:
+        cells: one corruption's levels, each with its strength.
+
+    Returns:
+        In the metric's own units; the figure itself of a single level, not defined without strengths.
+    """
+    strengths = np.array([math.nan if cell.strength is None else cell.strength for cell in cells])
+    if np.isnan(strengths).any() or not cells:
+        return Figure(math.nan, "not_defined")
+    order = np.argsort(strengths, kind="stable")
+    steps = np.diff(strengths[order])
+    if not steps.sum():
+        return mean(cell.figure for cell in cells)
+    weights = np.zeros(len(cells))
+    weights[order[:-1]] += steps / 2
+    weights[order[1:]] += steps / 2
+    weights /= steps.sum()
+    return combine(
+        lambda *levels: sum(w * level for w, level in zip(weights, levels, strict=True)), *(c.figure for c in cells)
+    )

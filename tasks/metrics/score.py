@@ -4,25 +4,30 @@ import json
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from tasks import tables
 from tasks.errors import InputError
 from tasks.layout import Layout
-from tasks.metrics import assemble, cell
-from tasks.metrics.plan import Row, plan
+from tasks.metrics import MIX, ORACLE_DETECTION, assemble, attribution, cell, deployment, trivial
+from tasks.metrics.cell.deployed import Limits
+from tasks.metrics.cell.fitting import Fitted, fit
+from tasks.metrics.plan import Row, of_policy, plan
 from tasks.metrics.predictions import ModelFacts, facts
-from tasks.metrics.requests import Request
+from tasks.metrics.requests import Request, validation
 from tasks.metrics.requests import requests as requests_of
 from tasks.metrics.resampling import Resampler, unit_weights
-from tasks.metrics.study import Study
+from tasks.metrics.robustness import Figure
+from tasks.metrics.streams import streams
+from tasks.metrics.study import Key, Study
 from tasks.metrics.truth import GroundTruth, load
-from tasks.params import Params
+from tasks.params import Params, Tracker
 
 
-def score(params: Params, layout: Layout, *, workers: int = 1) -> None:
-    """Measure every cell that params name and write scores/: scores, replicates, confusion, examples, class_map.json.
+def score(params: Params, layout: Layout, *, workers: int = 1, track: attribution.Track | None = None) -> None:
+    """Measure every cell that params name and write scores/: scores, the tables of `streams`, two JSON files.
 
     The same for any number of workers. A cell that failed or is missing becomes rows without a number, by name.
 
@@ -30,6 +35,7 @@ def score(params: Params, layout: Layout, *, workers: int = 1) -> None:
         params: the run's choices.
         layout: where its tables lie.
         workers: processes.
+        track: what gives boxes their track ids, for `hota_oracle_detection`; None leaves that metric out.
 
     Raises:
         InputError: tables are missing or broken, a slice or class map names what is not there, predictions are unfit.
@@ -37,24 +43,31 @@ def score(params: Params, layout: Layout, *, workers: int = 1) -> None:
     truth = load(params, layout.tables)
     models = _models(params, layout, truth)
     requests = requests_of(params, layout)
-    rows = _rows(models, truth)
+    rows = _rows(models, truth, oracle=track is not None)
     if not rows:
         raise InputError(
             "No model has a task that the data set has truth for: expected boxes, label maps, labels or tracks in "
             f"{layout.tables} for the tasks of {', '.join(params.models)} and classes that meet (class_map)."
         )
-    scored = _run(params, layout, models, _study(params, truth, rows), requests, workers)
-    scores = assemble.scores(params, models, requests, scored, rows)
-    told = assemble.examples(truth, requests, scored)
-    layout.scores.mkdir(parents=True, exist_ok=True)
-    tables.write("scores", scores, layout.scores / "scores.parquet")
-    tables.write("replicates", assemble.replicates(requests, scored), layout.scores / "replicates.parquet")
-    tables.write("confusion", assemble.confusion(truth, requests, scored), layout.scores / "confusion.parquet")
-    tables.write("examples", told, layout.scores / "examples.parquet")
+    deployment.check_mix(params, truth.names("detection"))
+    study = _study(params, truth, rows)
+    with streams(layout.scores) as put:
+        scored = _run(params, layout, models, study, requests, workers, put)
+        if track is not None:
+            scored = _with_oracles(params, models, study, scored, track)
+        floors = trivial.figures(layout.tables, study, rows)
+        scores = assemble.scores(params, models, requests, scored, rows, floors)
+        tables.write("scores", scores, layout.scores / "scores.parquet")
     maps = {name: {kind: asdict(found) for kind, found in model.maps.items()} for name, model in models.items()}
-    temporary = layout.scores / ".class_map.json"
-    temporary.write_text(json.dumps(maps, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(layout.scores / "class_map.json")
+    _write(maps, layout.scores / "class_map.json")
+    _write(deployment.document(params, scores), layout.scores / "policy.json")
+
+
+def _write(content: Mapping[str, Any], path: Path) -> None:
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
 
 
 def _models(params: Params, layout: Layout, truth: GroundTruth) -> dict[str, ModelFacts]:
@@ -69,8 +82,12 @@ def _models(params: Params, layout: Layout, truth: GroundTruth) -> dict[str, Mod
     return {name: facts(name, model, described[name], truth) for name, model in params.models.items()}
 
 
-def _rows(models: Mapping[str, ModelFacts], truth: GroundTruth) -> dict[str, list[Row]]:
-    return {task: plan(task, truth) for task in tables.TASKS if any(task in model.tasks for model in models.values())}
+def _rows(models: Mapping[str, ModelFacts], truth: GroundTruth, *, oracle: bool = True) -> dict[str, list[Row]]:
+    return {
+        task: [row for row in plan(task, truth) if oracle or row.metric != ORACLE_DETECTION]
+        for task in tables.TASKS
+        if any(task in model.tasks for model in models.values())
+    }
 
 
 def _study(params: Params, truth: GroundTruth, rows: Mapping[str, list[Row]]) -> Study:
@@ -81,9 +98,18 @@ def _study(params: Params, truth: GroundTruth, rows: Mapping[str, list[Row]]) ->
         confidence=settings.confidence,
         min_units=settings.min_units,
     )
-    placed = {task: {(row.slice, row.class_, row.metric): row for row in found} for task, found in rows.items()}
-    return Study(truth, resampler, placed)
+    mixed = {
+        task: [row for row in of_policy(found, mix=bool(params.policy.mix)) if row.metric in MIX]
+        for task, found in rows.items()
+    }
+    placed = {
+        task: {(row.slice, row.class_, row.metric): row for row in (*found, *mixed[task])}
+        for task, found in rows.items()
+    }
+    return Study(truth, resampler, placed, params.policy)
 
+
+Put = Callable[[Request, cell.Scored], None]
 
 _context: dict[str, Any] = {}
 
@@ -91,12 +117,26 @@ _context: dict[str, Any] = {}
 def _prepare(params: Params, layout: Layout, models: Mapping[str, ModelFacts]) -> None:
     """Once a worker process."""
     truth = load(params, layout.tables)
-    _context.update(study=_study(params, truth, _rows(models, truth)), models=models)
+    _context.update(study=_study(params, truth, _rows(models, truth)), models=models, sources=(params, layout))
 
 
-def _work(item: tuple[Request, Mapping[str, float] | None]) -> cell.Scored:
-    request, thresholds = item
-    return cell.score(request.files, _context["models"][request.model], _context["study"], thresholds)
+def _work(
+    item: tuple[Request, Mapping[str, float] | None, Mapping[str, Fitted] | None, Limits | None],
+) -> cell.Scored:
+    request, thresholds, fitted, limits = item
+    model = _context["models"][request.model]
+    # The clean cells come first: they find what the others are then given.
+    fitted = _fit(model) if fitted is None else fitted
+    return cell.score(request.files, model, _context["study"], thresholds, fitted, limits)
+
+
+def _fit(model: ModelFacts) -> dict[str, Fitted]:
+    params, layout = _context["sources"]
+    files, held_out = validation(params, layout).get(model.name), params.on_validation()
+    if held_out is None or files is None:
+        return {}
+    truth = load(held_out, layout.tables)
+    return fit(files, model, truth, answer_accuracy=params.metrics.answer_accuracy)
 
 
 def _run(
@@ -106,15 +146,16 @@ def _run(
     study: Study,
     requests: list[Request],
     workers: int,
+    put: Put,
 ) -> dict[Request, cell.Scored]:
     """Score the cells that are there: the clean ones first, for their thresholds decide the examples of the others."""
     there = [request for request in requests if request.status == "ok" and models[request.model].tasks]
     clean = [request for request in there if request.severity == 0]
     rest = [request for request in there if request.severity != 0]
     if workers <= 1 or len(there) <= 1:
-        _context.update(study=study, models=models)
+        _context.update(study=study, models=models, sources=(params, layout))
         try:
-            return _in_order(clean, rest, map, study)
+            return _in_order(clean, rest, map, study, put)
         finally:
             _context.clear()
     pool = ProcessPoolExecutor(
@@ -124,19 +165,48 @@ def _run(
         initargs=(params, layout, models),
     )
     try:
-        return _in_order(clean, rest, pool.map, study)
+        return _in_order(clean, rest, pool.map, study, put)
     finally:
         pool.shutdown(cancel_futures=True)  # after an error what waits is not begun
 
 
 def _in_order(
-    clean: list[Request], rest: list[Request], run: Callable[..., Iterator[cell.Scored]], study: Study
+    clean: list[Request], rest: list[Request], run: Callable[..., Iterator[cell.Scored]], study: Study, put: Put
 ) -> dict[Request, cell.Scored]:
+    """The figures of each cell; its rows of other tables go to `put` and are let go."""
     scored: dict[Request, cell.Scored] = {}
-    for request, found in zip(clean, run(_work, [(request, None) for request in clean]), strict=True):
-        scored[request] = cell.with_classification(found, study)
-    thresholds = {request.model: found.thresholds() for request, found in scored.items()}
-    items = [(request, thresholds.get(request.model, {})) for request in rest]
+
+    def take(request: Request, found: cell.Scored) -> None:
+        whole = cell.with_classification(found, study)
+        put(request, whole)
+        scored[request] = replace(whole, rows={})
+
+    for request, found in zip(clean, run(_work, [(request, None, None, None) for request in clean]), strict=True):
+        take(request, found)
+    chosen = {request.model: (found.thresholds(), found.fitted, found.limits) for request, found in scored.items()}
+    items = [(request, *chosen.get(request.model, ({}, {}, None))) for request in rest]
     for request, found in zip(rest, run(_work, items), strict=True):
-        scored[request] = cell.with_classification(found, study)
+        take(request, found)
     return scored
+
+
+def _with_oracles(
+    params: Params,
+    models: Mapping[str, ModelFacts],
+    study: Study,
+    scored: Mapping[Request, cell.Scored],
+    track: attribution.Track,
+) -> dict[Request, cell.Scored]:
+    """The same cells with what their model's tracker makes of the true boxes: run once for each setting."""
+    found: dict[Tracker, Mapping[Key, Figure]] = {}
+    result = dict(scored)
+    for request, own in scored.items():
+        tracker = params.models[request.model].tracker
+        if tracker is None or "tracking" not in models[request.model].tasks:
+            continue
+        if tracker not in found:
+            found[tracker] = study.figures("tracking", attribution.of_tracker(study, track, tracker))
+        result[request] = replace(
+            own, figures={**own.figures, "tracking": {**own.figures["tracking"], **found[tracker]}}
+        )
+    return result

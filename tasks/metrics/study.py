@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tasks import tables
-from tasks.metrics import UNBOUNDED, WITHOUT_INTERVAL
+from tasks.metrics import NOT_NEGATIVE, UNBOUNDED, WITHOUT_INTERVAL
 from tasks.metrics.plan import Row
 from tasks.metrics.resampling import Replicates, Resampler, Spread, interval
 from tasks.metrics.robustness import Figure
 from tasks.metrics.truth import GroundTruth
+from tasks.params import Policy
 
 Key = tuple[str, str, str]
 """slice, class, metric"""
@@ -41,11 +42,13 @@ class Study:
         truth: the scored frames.
         resampler: their sampling units.
         rows: by task, what stands behind each figure.
+        policy: what thresholds and alarms are to reach.
     """
 
     truth: GroundTruth
     resampler: Resampler
     rows: Mapping[str, Mapping[Key, Row]]
+    policy: Policy
 
     def figures(self, task: str, values: Values) -> dict[Key, Figure]:
         """Figures with their intervals and states; of too few units the number stands, without an interval."""
@@ -76,6 +79,8 @@ def _bounded(key: Key, value: float, low: float, high: float, spread: Spread, st
     """
     if key[2] in UNBOUNDED:
         return low, high
+    if key[2] in NOT_NEGATIVE:
+        return max(low, 0.0), high
     if low == high == value and value in (0, 1):
         share = ((1 - study.confidence) / 2) ** (1 / (spread.degrees + 1))
         return (share, 1.0) if value else (0.0, 1 - share)

@@ -20,6 +20,13 @@ MATCH_IOU: Final = 0.5
 _TINY: Final = 1e-10
 """Keeps a ratio of nothing to nothing at 0."""
 
+_SUMMED: Final[Mapping[str, tuple[str, ...]]] = {
+    "hota": ("HOTA_TP", "HOTA_FN", "HOTA_FP", "AssA", "LocA"),
+    "clear": ("CLR_TP", "CLR_FN", "CLR_FP", "IDSW", "Frag", "MOTP_sum"),
+    "identity": ("IDTP", "IDFN", "IDFP"),
+}
+"""TrackEval's fields, by metric, that clips add up."""
+
 Result = dict[str, Any]
 Results = dict[str, Result]
 
@@ -48,7 +55,7 @@ class Moment:
             self.track_ids[track],
             self.truth_kinds[truth],
             self.track_kinds[track],
-            self.iou[np.ix_(truth, track)],
+            self.iou[truth][:, track],
         )
 
 
@@ -94,14 +101,14 @@ def moment(truth: Boxes, tracks: Boxes) -> Moment:
         tracks.ids[keep],
         truth.kinds[counts],
         tracks.kinds[keep],
-        everything[np.ix_(counts, keep)],
+        everything[counts][:, keep],
     )
 
 
 def overlaps(left: Floats, right: Floats) -> Floats:
     """(G, T) intersection over union of every pair."""
-    row, column = (part.ravel() for part in np.indices((len(left), len(right))))
-    return box_iou(left[row], right[column]).reshape(len(left), len(right))
+    pairs = np.repeat(left, len(right), axis=0), np.tile(right, (len(left), 1))
+    return box_iou(*pairs).reshape(len(left), len(right))
 
 
 def sequence(moments: Iterable[Moment]) -> Result:
@@ -165,16 +172,13 @@ class Evaluator:
         }
 
 
-def by_clip(clips: Mapping[int, Results], n_clips: int) -> dict[tuple[str, str], Floats]:
+def by_clip(
+    clips: Mapping[int, Results], n_clips: int, metrics: Iterable[str] = ("hota", "clear", "identity")
+) -> dict[tuple[str, str], Floats]:
     """The sums behind the figures by clip, (n_clips, ...): those of HOTA at each threshold; 0 for clips without any."""
-    fields = {
-        "hota": ("HOTA_TP", "HOTA_FN", "HOTA_FP", "AssA", "LocA"),
-        "clear": ("CLR_TP", "CLR_FN", "CLR_FP", "IDSW", "Frag", "MOTP_sum"),
-        "identity": ("IDTP", "IDFN", "IDFP"),
-    }
     sums: dict[tuple[str, str], Floats] = {}
-    for metric, names in fields.items():
-        for name in names:
+    for metric in metrics:
+        for name in _SUMMED[metric]:
             sums[metric, name] = np.zeros((n_clips, 19) if metric == "hota" else (n_clips,))
             for place, found in clips.items():
                 # AssA and LocA are means over matched boxes: TrackEval weights them by those.
@@ -193,35 +197,48 @@ def resampled(
         resampler: the units and their weights.
         inside: (n_clips,) the clips that count; None for all.
     """
+    figures = hota_resampled(sums, resampler, inside)
+    if not figures:
+        return {}
+    clear = {field: _total(sums["clear", field], resampler, inside) for field in _SUMMED["clear"]}
+    kept, unkept, unreal = (_total(sums["identity", field], resampler, inside) for field in _SUMMED["identity"])
+    found, lost, wrong = clear["CLR_TP"], clear["CLR_FN"], clear["CLR_FP"]
+    # Counts are of as many clips as there are inside.
+    weight = (resampler.weights if inside is None else resampler.weights[inside]).mean(axis=0)
+    rest = {
+        "mota": (found - wrong - clear["IDSW"]) / np.maximum(found + lost, _TINY),
+        "idf1": kept / np.maximum(kept + unkept / 2 + unreal / 2, _TINY),
+        "id_switches": clear["IDSW"] / weight,
+        "fragmentations": clear["Frag"] / weight,
+    }
+    if found.any():
+        rest["motp"] = clear["MOTP_sum"] / np.maximum(found, _TINY)
+    return figures | {name: values.astype(np.float32) for name, values in rest.items()}
 
-    def total(metric: str, field: str) -> Floats:
-        by_unit = sums[metric, field]
-        return resampler.sums(by_unit if inside is None else (by_unit.T * inside).T)
 
-    hits, missed, false = (total("hota", f"HOTA_{field}") for field in ("TP", "FN", "FP"))
+def hota_resampled(
+    sums: Mapping[tuple[str, str], Floats], resampler: Resampler, inside: Bools | None = None
+) -> dict[str, Replicates]:
+    """HOTA, DetA, AssA and LocA in every resample; the arguments are those of `resampled`."""
+    hits, missed, false, association, overlap = (
+        _total(sums["hota", field], resampler, inside) for field in _SUMMED["hota"]
+    )
     if not (hits[:, 0] + missed[:, 0]).any():
         return {}
     deta = hits / np.maximum(hits + missed + false, _TINY)
-    assa = total("hota", "AssA") / np.maximum(hits, _TINY)
-    loca = np.maximum(total("hota", "LocA"), _TINY) / np.maximum(hits, _TINY)
-    found, lost, wrong, switches = (total("clear", field) for field in ("CLR_TP", "CLR_FN", "CLR_FP", "IDSW"))
-    # Counts are of as many clips as there are inside.
-    weight = (resampler.weights if inside is None else resampler.weights[inside]).mean(axis=0)
-    kept, unkept, unreal = (total("identity", field) for field in ("IDTP", "IDFN", "IDFP"))
+    assa = association / np.maximum(hits, _TINY)
     figures = {
         "hota": np.sqrt(deta * assa).mean(axis=1),
         "deta": deta.mean(axis=1),
         "assa": assa.mean(axis=1),
-        "mota": (found - wrong - switches) / np.maximum(found + lost, _TINY),
-        "idf1": kept / np.maximum(kept + unkept / 2 + unreal / 2, _TINY),
-        "id_switches": switches / weight,
-        "fragmentations": total("clear", "Frag") / weight,
     }
     if hits.any():
-        figures["loca"] = loca.mean(axis=1)
-    if found.any():
-        figures["motp"] = total("clear", "MOTP_sum") / np.maximum(found, _TINY)
+        figures["loca"] = (np.maximum(overlap, _TINY) / np.maximum(hits, _TINY)).mean(axis=1)
     return {name: values.astype(np.float32) for name, values in figures.items()}
+
+
+def _total(by_unit: Floats, resampler: Resampler, inside: Bools | None) -> Floats:
+    return resampler.sums(by_unit if inside is None else (by_unit.T * inside).T)
 
 
 @dataclass(frozen=True, eq=False)

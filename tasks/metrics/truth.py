@@ -36,9 +36,11 @@ class GroundTruth:
         clip_of: (n_frames,) position of each frame's clip.
         clips: the clips' ids.
         objects: every annotated object as a box, by frame.
+        object_ids: (n_objects,) their ids.
         masks: the same objects with masks, or None where no object has one; those without are ignored.
         tracks: (n_objects,) track id; meaningless where `tracked` is False.
         tracked: (n_objects,) has a track id.
+        occlusion: (n_objects,) hidden share 0..1; NaN where nobody said.
         tags: attributes of objects that say yes or no, (n_objects,) each, for evidence.
         labels: (n_frames,) position of the true label, -1 without one.
         semantic: encoded label map by position of the frame.
@@ -52,9 +54,11 @@ class GroundTruth:
     clip_of: Ints
     clips: tuple[str, ...]
     objects: Truth
+    object_ids: Ints
     masks: Truth | None
     tracks: Ints
     tracked: npt.NDArray[np.bool_]
+    occlusion: Floats
     tags: dict[str, npt.NDArray[np.bool_]]
     labels: Ints
     semantic: dict[int, bytes]
@@ -114,9 +118,11 @@ def load(params: Params, folder: Path) -> GroundTruth:
         clip_of=clip_of,
         clips=clips,
         objects=truth,
+        object_ids=objects["object_id"].to_numpy(np.int64),
         masks=_masks(objects, truth, frames),
         tracks=objects["track_id"].fillna(0).to_numpy(np.int64),
         tracked=tracked,
+        occlusion=objects["occlusion"].to_numpy(np.float64),
         tags=_tags(objects),
         labels=_positions(frames["label_id"], classes["label"], "label_id of frames"),
         semantic=semantic,

@@ -19,7 +19,7 @@ PAGE: Final = "robustness.html"
 
 
 def publish(params: Params, layout: Layout) -> None:
-    """Write reports/: the page, metrics.json, slices.csv, curves/*.csv, summary.md, junit.xml, run.json.
+    """Write reports/: the page, metrics.json, slices.csv, curves/*.csv, summary.md, junit.xml, policy.json, run.json.
 
     Everything is made before the first file is replaced; files of other names in reports/ are left alone.
 
@@ -56,6 +56,9 @@ def publish(params: Params, layout: Layout) -> None:
         "run.json": json.dumps(facts, indent=1, sort_keys=True) + "\n",
         **{f"curves/{task}.csv": companions.curves_csv(scores, task) for task in numbers.tasks_of(scores)},
     }
+    policy = layout.scores / "policy.json"
+    if policy.exists():
+        made["policy.json"] = policy.read_text(encoding="utf-8")
     _replace(layout.reports, made)
 
 

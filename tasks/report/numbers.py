@@ -14,7 +14,7 @@ import pandas as pd
 
 from tasks import tables
 from tasks.metrics.robustness import Figure
-from tasks.params import Params
+from tasks.params import TRIVIAL, Params
 
 PLACES: Final = 4
 """Decimals of every figure in the text outputs and tables; metrics live in 0..1."""
@@ -63,8 +63,8 @@ def models_of(params: Params, scores: pd.DataFrame, task: str | None = None) -> 
 
 
 def plain(scores: pd.DataFrame) -> pd.DataFrame:
-    """The rows that are values of a model, not differences to the baseline."""
-    return scores[scores["baseline"].isna()]
+    """The rows that are values of a model, not differences to the baseline nor trivial baselines."""
+    return scores[scores["baseline"].isna() & (scores["model"] != TRIVIAL)]
 
 
 def cells(scores: pd.DataFrame, task: str, *, slice_: str = tables.ALL, class_: str = tables.ALL) -> pd.DataFrame:

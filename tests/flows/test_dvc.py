@@ -61,7 +61,14 @@ def test_what_one_stage_writes_another_reads(found: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("section", "first"),
-    [("gates", "publish"), ("slices", "score"), ("corruptions", "infer"), ("train", "train"), ("crossing", "crossing")],
+    [
+        ("gates", "publish"),
+        ("slices", "score"),
+        ("policy", "score"),
+        ("corruptions", "infer"),
+        ("train", "train"),
+        ("crossing", "crossing"),
+    ],
 )
 def test_a_changed_section_runs_its_stage_first(section: str, first: str) -> None:
     concerned = [name for name, stage in REPOSITORY.items() if section in stage["params"]]

@@ -53,6 +53,13 @@ def test_full_set_of_the_comment_is_valid() -> None:
         ({"models": {"../a": {"adapter": "x", "weights": "w"}}}, "should match pattern"),
         ({"train": {"mix": {"light": 0.9, "heavy": 0.3}}}, "light + heavy must be at most 1, got 1.2"),
         ({"run": {"workers": 0}}, "expected 'auto' or at least 1, got 0"),
+        ({"policy": {"act_presicion": 0.5}}, "did you mean 'act_precision'"),
+        ({"policy": {"act_precision": 0.5}}, "at most act_precision, got 0.6 > 0.5"),
+        ({"policy": {"act_precision": 1}}, "less than 1"),
+        ({"policy": {"evidence": [4, 3]}}, r"1 <= M <= N, got \[4, 3\]"),
+        ({"policy": {"evidence": [0, 3]}}, r"1 <= M <= N, got \[0, 3\]"),
+        ({"policy": {"mix": {"car": -1}}}, "greater than or equal to 0"),
+        ({"policy": {"mix": {"car": 0}}}, "shares of 0 alone"),
     ],
 )
 def test_mistakes_are_named(change: dict[str, Any], message: str) -> None:
@@ -76,6 +83,22 @@ def test_paths_start_from_the_folder_of_the_file(tmp_path: Path) -> None:
     assert loaded.resolve("/elsewhere/w.onnx") == Path("/elsewhere/w.onnx")
     assert loaded.limited(3).resolve("x") == tmp_path / "x"
     assert loaded.limited(3).dataset.limit == 3
+
+
+def test_the_validation_split_is_never_the_one_that_is_scored(tmp_path: Path) -> None:
+    def held_out(**dataset: object) -> params.Params | None:
+        path = tmp_path / "params.yaml"
+        path.write_text(yaml.safe_dump(SMALLEST | {"dataset": dataset, "slices": {"attributes": ["camera"]}}))
+        return params.load(path).on_validation()
+
+    found = held_out(split="test", limit=3)
+    assert found is not None
+    assert (found.dataset.split, found.dataset.limit, found.slices.attributes) == ("validation", 3, ())
+    assert found.resolve("x") == tmp_path / "x"
+    named = held_out(split="test", validation="val")
+    assert named is not None
+    assert named.dataset.split == "val"
+    assert held_out() is held_out(split="validation") is held_out(split="test", validation=None) is None
 
 
 def test_frozen() -> None:

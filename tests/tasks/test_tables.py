@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +28,19 @@ def frames() -> pd.DataFrame:
             "wet": [True, False, True],
         }
     )
+
+
+def test_frames_without_times_are_frames_with_none(tmp_path: Path) -> None:
+    path = tmp_path / "frames.parquet"
+    tables.write("frames", frames(), path)
+    assert pq.read_table(path)["timestamp_s"].null_count == 3
+    pq.write_table(pq.read_table(path).drop_columns("timestamp_s"), path)
+    back = tables.read("frames", path)
+    assert back["timestamp_s"].isna().all()
+    assert tables.attributes("frames", back) == ["camera", "wet"]
+    timed = frames().assign(timestamp_s=[0.0, 0.1, None])
+    tables.write("frames", timed, path)
+    assert tables.read("frames", path)["timestamp_s"].tolist()[:2] == [0.0, 0.1]
 
 
 def test_round_trip_keeps_values_nulls_and_attributes(tmp_path: Path) -> None:
@@ -59,6 +73,24 @@ def test_bad_tables_are_refused_and_nothing_is_written(table: pd.DataFrame, mess
     with pytest.raises(InputError, match=message):
         tables.write("frames", table, tmp_path / "frames.parquet")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_stream_writes_what_one_write_does_and_nothing_when_it_breaks_off(tmp_path: Path) -> None:
+    classes = pd.DataFrame({"kind": ["object"] * 3, "class_id": [1, 2, 3], "name": ["car", "bus", "van"]})
+    with tables.stream("classes", tmp_path / "classes.parquet") as append:
+        append(classes[:2])
+        append(classes[2:])
+        assert not (tmp_path / "classes.parquet").exists()
+    pd.testing.assert_frame_equal(tables.read("classes", tmp_path / "classes.parquet"), classes, check_dtype=False)
+
+    def broken() -> None:
+        with tables.stream("classes", tmp_path / "none.parquet") as append:
+            append(classes)
+            append(classes.assign(name=["car", None, "van"]))
+
+    with pytest.raises(InputError, match="is empty in row 1"):
+        broken()
+    assert [path.name for path in tmp_path.iterdir()] == ["classes.parquet"]
 
 
 def test_closed_tables_take_no_further_columns(tmp_path: Path) -> None:

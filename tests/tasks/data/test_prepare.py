@@ -32,6 +32,8 @@ def test_the_embedded_set_becomes_tables(rendered: Path, tmp_path: Path) -> None
     assert list(frames["clip_id"]) == sorted(frames["clip_id"])
     assert frames.groupby("clip_id")["frame_index"].apply(lambda s: list(s) == list(range(len(s)))).all()
     assert set(tables.attributes("frames", frames)) == {"camera", "time_of_day", "traffic"}
+    times = {image["id"]: image["timestamp_s"] for image in document["images"]}
+    assert list(frames["timestamp_s"]) == [times[key] for key in frames["frame_id"]]
     assert "low_contrast" in tables.attributes("objects", objects)
     first = frames.iloc[0]
     stored = cv2.imread(
@@ -158,6 +160,7 @@ BAD = {
     "a colliding attribute": (change("images", 1, attributes={"clip_id": "x"}), r"attribute 'clip_id' has the name"),
     "a colliding tag": (change("annotations", 0, attributes={"crowd": "x"}), r"attribute 'crowd' has the name"),
     "an unknown label": (change("images", 1, label="damp"), r"images id 3: label 'damp' .*dry, wet"),
+    "a time of day": (change("images", 0, timestamp_s="08:15"), r"images id 7: expected 'timestamp_s' in seconds"),
     "an unknown video": (change("images", 0, video_id=1, frame_index=0), r"video_id 1 is not in 'videos'"),
     "a mask of another size": (
         change("annotations", 1, segmentation={"size": [9, 9], "counts": [81]}),

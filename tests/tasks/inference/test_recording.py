@@ -26,7 +26,7 @@ from tasks.inference.bench import Bench, Spec
 from tasks.inference.rows import with_tracks
 from tasks.layout import Layout
 from tasks.metrics.score import score
-from tasks.params import Params
+from tasks.params import TRIVIAL, Params
 from tests import tiny
 
 REAL = os.environ.get("STORMGLASS_REAL_DATA")
@@ -139,7 +139,8 @@ def reference(truth: Path, results: Path, kind: str) -> Any:
 
 def figures(scores: pd.DataFrame, corruption: str, severity: int, prefix: str = "") -> list[float]:
     """The same of our scores: AP, AP50, AP75, and AP of small, medium and large objects."""
-    cell = scores[(scores["corruption"] == corruption) & (scores["severity"] == severity) & (scores["class"] == "all")]
+    scores = scores[(scores["model"] != TRIVIAL) & (scores["class"] == "all")]
+    cell = scores[(scores["corruption"] == corruption) & (scores["severity"] == severity)]
     values = {(row["slice"], row["metric"]): row["value"] for row in cell.to_dict(orient="records")}
     whole = [values["all", prefix + metric] for metric in ("map", "ap50", "ap75")]
     return whole + [values[f"size={size}", f"{prefix}map"] for size in ("small", "medium", "large")]

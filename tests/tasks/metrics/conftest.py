@@ -133,12 +133,13 @@ class Run:
 
     def add(self, model: str, corruption: str, family: str, severity: int, predictions, *, status="ok", n_shards=2):
         """Store a cell in shards of whole clips, or note that it failed or does not apply."""
-        clips = self.frames["clip_id"].unique()
+        own = self.frames[self.frames["split"] == ("validation" if corruption == "validation" else "test")]
+        clips = own["clip_id"].unique()
         for shard in range(n_shards):
             name, part = f"shard-{shard:04d}", None
             if status == "ok":
                 part = f"{model}/{corruption}/{severity}/{name}.parquet"
-                inside = self.frames[self.frames["clip_id"].isin(clips[shard::n_shards])]["frame_id"]
+                inside = own[own["clip_id"].isin(clips[shard::n_shards])]["frame_id"]
                 rows = predictions[predictions["frame_id"].isin(inside)].copy()
                 tables.write("predictions", rows, self.layout.predictions / part)
             self.cells.append(
@@ -192,14 +193,19 @@ def choices(**changes):
     )
 
 
-def made(root: Path, chosen=None, **shape) -> Run:
-    """A whole run below `root`, every cell there."""
+def made(root: Path, chosen=None, *, held_out=0, **shape) -> Run:
+    """A whole run below `root`, every cell there; the last `held_out` clips are the validation split."""
     chosen = chosen or choices()
     run = Run(root, **shape)
+    clips = run.frames["clip_id"].unique()
+    run.frames.loc[run.frames["clip_id"].isin(clips[len(clips) - held_out :]), "split"] = "validation"
     run.write_tables()
     for skill, model in enumerate(chosen.models):
         run.describe(model)
-        run.add(model, "clean", "clean", 0, run.predict(model, 0, 0.2 - 0.05 * skill))
+        clean = run.predict(model, 0, 0.2 - 0.05 * skill)
+        run.add(model, "clean", "clean", 0, clean)
+        if held_out:
+            run.add(model, "validation", "clean", 0, clean, n_shards=1)
         for choice in chosen.choices():
             for severity in choice.severities(chosen.severities):
                 noise = 0.25 + 0.1 * severity - 0.05 * skill

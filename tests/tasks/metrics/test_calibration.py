@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from tasks.errors import InputError
@@ -171,12 +172,59 @@ def test_temperature_that_made_the_model_overconfident_is_found_and_mends_it():
     assert (given_by_model == before).all()
 
 
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(seeds, st.integers(2, 8), st.floats(0.2, 5))
+def test_ece_after_scaling_equals_torchmetrics_on_scaled_logits(seed, n_classes, t):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 3, (200, n_classes))
+    labels = rng.integers(0, n_classes, 200)
+    given_by_model = softmax(logits)  # torch is given the logits: its softmax, its bins
+    scaled = torch.softmax(torch.from_numpy(logits) / t, dim=1)
+    expected = multiclass_calibration_error(scaled, torch.from_numpy(labels), num_classes=n_classes, n_bins=15)
+    right = given_by_model.argmax(axis=1) == labels
+    assert calibration.ece_scaled(given_by_model, right, t) == pytest.approx(float(expected), abs=1e-6)
+    assert np.isnan(calibration.ece_scaled(given_by_model, right, np.nan))
+    assert np.isnan(calibration.ece_scaled(logits, right, t))
+
+
+def detections(score, hit):
+    """Matches of one class that all count, by falling score."""
+    order = np.argsort(-score)
+    always = np.ones((10, len(score)), dtype=bool)
+    zeros = np.zeros(len(score), dtype=int)
+    ends = np.array([0, len(score)])
+    return matching.Matches(zeros, zeros, score[order], ends, always & hit[order], always, np.zeros((1, 2), dtype=int))
+
+
 def test_temperature_of_detections():
     rng = np.random.default_rng(2)
     z = rng.normal(-1, 1.5, 20_000)
     hit = rng.random(20_000) < 1 / (1 + np.exp(-z))
-    score = 1 / (1 + np.exp(-z * 0.5))
-    assert calibration.temperature(np.column_stack([1 - score, score]), hit.astype(int)) == pytest.approx(0.5, rel=0.05)
+    matches = detections(1 / (1 + np.exp(-z * 0.5)), hit)
+    t = calibration.detection_temperature(matches)
+    assert t == pytest.approx(0.5, rel=0.05)
+
+    def likelihood(log_t):
+        slope = np.log(matches.score / (1 - matches.score)) / np.exp(log_t)
+        return np.logaddexp(0, np.where(matches.hit[0], -slope, slope)).mean()
+
+    assert np.log(t) == pytest.approx(minimize(likelihood, 0.0, method="Nelder-Mead").x[0], abs=1e-3)
+    mended = calibration.with_temperature(matches, t)
+    # Of two outcomes a temperature divides the log odds.
+    np.testing.assert_allclose(mended.score, 1 / (1 + (1 / matches.score - 1) ** (1 / t)), atol=1e-12)
+    assert calibration.d_ece(mended) < 0.02 < 0.08 < calibration.d_ece(matches)
+
+
+def test_detections_that_bear_no_temperature():
+    none = detections(np.zeros(0), np.zeros(0, dtype=bool))
+    assert np.isnan(calibration.detection_temperature(none))
+    assert np.isnan(calibration.d_ece(calibration.with_temperature(none, 2.0)))
+    hit = np.array([True, False])
+    logits, fine = detections(np.array([3.0, -1.0]), hit), detections(np.array([0.9, 0.2]), hit)
+    assert np.isnan(calibration.detection_temperature(logits))
+    assert np.isnan(calibration.d_ece(calibration.with_temperature(logits, 2.0)))
+    assert np.isnan(calibration.d_ece(calibration.with_temperature(fine, np.nan)))
+    assert calibration.d_ece(calibration.with_temperature(fine, 1.0)) == pytest.approx(calibration.d_ece(fine))
 
 
 def test_temperature_leaves_out_what_cannot_count():
@@ -195,9 +243,15 @@ def test_temperature_leaves_out_what_cannot_count():
     assert np.isnan(calibration.temperature(unknown, np.full(400, 3)))
     assert np.isnan(calibration.temperature(shares[:, :1], np.zeros(400, dtype=int)))
     assert np.isnan(calibration.temperature(shares[:0], labels[:0]))
+    assert np.isnan(calibration.temperature(logits, labels))
     sure = np.eye(3, dtype=np.float32)[labels]  # zeros in float32, and never wrong
-    assert calibration.temperature(sure, labels) < 3
-    assert calibration.temperature(sure, (labels + 1) % 3) == pytest.approx(calibration.TEMPERATURES[1], rel=0.01)
+    assert np.isnan(calibration.temperature(sure, labels))
+    assert np.isnan(calibration.temperature(sure, (labels + 1) % 3))
+    # Without a mistake the lowest T is always the best, also where the likelihood is 1 in every digit long before.
+    for height in (3, 30):
+        right = softmax(height * np.eye(3)[labels] + rng.normal(0, 0.1, (400, 3)))
+        assert np.isnan(calibration.temperature(right, labels))
+        assert np.isfinite(calibration.temperature(right, np.r_[(labels[0] + 1) % 3, labels[1:]]))
     for t in (0.0, -1.0, np.nan, np.inf):
         with pytest.raises(InputError, match="above 0"):
             calibration.apply_temperature(shares, t)
@@ -223,20 +277,59 @@ def test_risk_coverage_and_its_area(seed, n, digits):
     assert coverage == pytest.approx([np.mean(confidence >= t) for t in thresholds])
     assert risk == pytest.approx([np.mean(~correct[confidence >= t]) for t in thresholds])
     assert operation.aurc(confidence, correct) == pytest.approx(loop_aurc(confidence, correct))
-    for t, kept, wrong in zip(thresholds, coverage, risk, strict=True):
-        assert operation.abstention(confidence, correct, t) == pytest.approx((kept, 1 - wrong))
     order = rng.permutation(n)
     assert operation.aurc(confidence[order], correct[order]) == pytest.approx(operation.aurc(confidence, correct))
 
 
-def test_abstention_without_samples_or_threshold_or_anything_kept():
-    confidence, correct = np.array([0.2, 0.6]), np.array([True, False])
-    assert np.isnan(operation.abstention(confidence[:0], correct[:0], 0.5)).all()
-    assert np.isnan(operation.abstention(confidence, correct, np.nan)).all()
-    coverage, accuracy = operation.abstention(confidence, correct, 0.7)
-    assert coverage == 0
-    assert np.isnan(accuracy)
-    assert operation.answers(np.array(["a", "b"]), confidence, 0.6).tolist() == [operation.UNKNOWN, "b"]
+@settings(max_examples=60, deadline=None)
+@given(seeds, st.integers(0, 40), st.integers(1, 3), st.sampled_from([0.5, 0.7, 0.9, 0.95, 1.0]))
+def test_the_answering_threshold_is_the_least_that_is_right_often_enough(seed, n, digits, accuracy):
+    rng = np.random.default_rng(seed)
+    confidence, correct = rng.random(n).round(digits), rng.random(n) < rng.random()
+    fit = [t for t in confidence if correct[confidence >= t].mean() >= accuracy]
+    found = operation.answering_threshold(confidence, correct, accuracy)
+    assert found == (min(fit) if fit else pytest.approx(np.nan, nan_ok=True))
+
+
+@pytest.mark.parametrize("right", range(11))
+def test_the_answering_threshold_is_exact_where_the_share_is(right):
+    """7 of 10 are 0.7: no rounding may turn the equal into less."""
+    correct = np.arange(10) < right
+    found = operation.answering_threshold(np.full(10, 0.25, np.float32), correct, right / 10)
+    assert found == 0.25
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, st.integers(1, 40), st.floats(0, 1.2))
+def test_abstention_equals_counting_what_is_kept(seed, n, threshold):
+    rng = np.random.default_rng(seed)
+    confidence, correct, labels = rng.random(n), rng.random(n) < 0.6, rng.integers(-1, 3, n)
+    confidence[labels < 0] = np.nan  # a frame without a label may have no prediction
+    resampler = whole_weights(rng, n)
+    points, again = operation.abstention(confidence, correct, labels, 3, threshold, resampler)
+
+    def expected(frames):
+        kept = [f for f in frames if confidence[f] >= threshold]
+        return (
+            len(kept) / len(frames) if len(frames) else np.nan,
+            sum(correct[f] for f in kept) / len(kept) if kept else np.nan,
+        )
+
+    for place, kind in enumerate((None, 0, 1, 2)):
+        frames = np.flatnonzero(labels >= 0 if kind is None else labels == kind)
+        found = points["coverage"][place], points["selective_accuracy"][place]
+        assert found == pytest.approx(expected(frames), nan_ok=True)
+        for resample in range(7):
+            found = again["coverage"][place][resample], again["selective_accuracy"][place][resample]
+            assert found == pytest.approx(expected(repeats(resampler, resample, frames)), abs=1e-6, nan_ok=True)
+
+
+def test_abstention_without_a_threshold_is_not_defined():
+    resampler = whole_weights(np.random.default_rng(0), 2)
+    labels, right = np.array([0, 1]), np.array([True, False])
+    points, again = operation.abstention(np.array([0.2, 0.6]), right, labels, 2, np.nan, resampler)
+    assert points.keys() == again.keys() == {"coverage", "selective_accuracy"}
+    assert all(np.isnan(values).all() for found in (points, again) for values in found.values())
 
 
 # Detections
@@ -343,9 +436,6 @@ def test_d_ece_equals_loops_over_matched_detections(seed, kind, n_found):
     rows = [row for row in loop_matches(truth, found, found.score >= 0) if frames[row[0]] and kind in (None, row[1])]
     score, hit = np.array([row[2] for row in rows]), np.array([row[3] for row in rows], dtype=bool)
     assert calibration.d_ece(matches, frames, kind=kind) == pytest.approx(loop_ece(score, hit), nan_ok=True)
-    table = calibration.detection_reliability(matches, frames, kind=kind)
-    assert table.count.sum() == len(rows)
-    assert table.error == pytest.approx(loop_ece(score, hit), nan_ok=True)
 
 
 def test_operating_point_of_the_best_threshold_has_the_best_f1():

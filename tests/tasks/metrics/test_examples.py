@@ -103,7 +103,7 @@ def test_frames_of_a_clip_tell_switches_misses_and_strays():
         moment({}, {5: "far"}),
         moment({}, {}),
     ]
-    rows = examples.of_tracking([(np.arange(5), clip)], NAMES)
+    rows = examples.of_tracking([(np.arange(5), clip)], [tracking.events(clip)], NAMES)
     assert rows.score == pytest.approx([1, 0.5, 2 / 3, 0, 1])
     assert rows.error_kind == [None, "id_switch", "miss", "false_positive", None]
     assert rows.evidence == [

@@ -10,6 +10,7 @@ from tasks.metrics.robustness import (
     Cell,
     Figure,
     break_point,
+    curve_area,
     difference,
     mean_over,
     relative_errors,
@@ -135,3 +136,30 @@ def test_break_points_of_resamples_are_each_their_own():
     assert found.replicates == pytest.approx([1 + 0.3 / 0.4, 1 + 0.4 / 0.5, math.inf], abs=1e-5)
     falling = break_point(clean, curve([0.7, 0.3], [2.0, 1.0], levels), 0.5)
     assert falling.replicates[2] == -math.inf
+
+
+@pytest.mark.parametrize("strengths", [[1.0, 2.0, 4.0], [40.0, 20.0, 15.0], [0.5, 0.25, 0.0]])
+def test_the_area_under_a_curve_is_the_trapezoidal_rule_over_its_range(strengths):
+    values = [0.7, 0.5, 0.3]
+    resampled = np.random.default_rng(3).random((3, 20)).astype(np.float32)
+    figure = curve_area(curve(values, strengths, resampled))
+    span = strengths[-1] - strengths[0]
+    assert figure.value == pytest.approx(np.trapezoid(values, strengths) / span)
+    np.testing.assert_allclose(figure.replicates, np.trapezoid(resampled, strengths, axis=0) / span, rtol=1e-6)
+
+
+def test_the_area_under_a_curve_does_not_follow_the_density_of_levels():
+    line = [0.8, 0.6, 0.2]
+    dense = [0.8, 0.75, 0.7, 0.65, 0.6, 0.2]
+    few, many = curve(line, [0.0, 1.0, 3.0]), curve(dense, [0.0, 0.25, 0.5, 0.75, 1.0, 3.0])
+    assert curve_area(few).value == pytest.approx(curve_area(many).value)
+
+
+def test_the_area_under_a_curve_of_one_level_of_none_and_of_failed_ones():
+    assert curve_area(curve([0.4], [3.0])).value == pytest.approx(0.4)
+    assert curve_area([]).status == "not_defined"
+    assert curve_area([Cell("fog", "weather", 1, Figure(0.4)), Cell("fog", "weather", 2, Figure(0.2))]).status == (
+        "not_defined"
+    )
+    lost = [*curve([0.4], [3.0]), Cell("jpeg", "compression", 2, FAILED, 5.0)]
+    assert curve_area(lost).status in ("failed", "incomplete")

@@ -16,6 +16,7 @@ from torchmetrics.functional.classification import multiclass_accuracy, multicla
 from tasks import tables
 from tasks.errors import InputError
 from tasks.metrics.score import score
+from tasks.metrics.streams import TABLES
 
 BOX = ["x0_px", "y0_px", "x1_px", "y1_px"]
 
@@ -89,6 +90,48 @@ def test_detection_equals_pycocotools_on_all_frames_and_on_a_slice(scored):
     assert value(scores, **cell, slice="query:start") == pytest.approx(pycocotools_map(run, rows, early), abs=1e-9)
 
 
+@pytest.mark.parametrize("clip", [None, "clip002"])
+def test_average_precision_follows_from_the_stored_matches_alone(scored, clip):
+    run, _, _ = scored
+    rows = tables.read("matches", run.layout.scores / "matches.parquet")
+    cell = (rows["model"] == "v2") & (rows["corruption"] == "fog") & (rows["severity"] == 3)
+    rows = rows[cell & (rows["task"] == "detection")]
+    frames = run.frames if clip is None else run.frames[run.frames["clip_id"] == clip]
+    rows = rows[rows["frame_id"].isin(frames["frame_id"]) & rows["score"].notna()]
+    truth = run.objects[~run.objects["ignore"] & run.objects["frame_id"].isin(frames["frame_id"])]
+    precisions = []
+    for class_id, total in truth.groupby("class_id").size().items():
+        of_class = rows[rows["class_id"] == class_id]
+        for bit in range(10):
+            found = of_class[(of_class["counted_bits"].to_numpy(int) & (1 << bit)) > 0]
+            hit = (found["hit_bits"].to_numpy(int) & (1 << bit)) > 0
+            recall = np.cumsum(hit) / total
+            precision = np.maximum.accumulate((np.cumsum(hit) / np.arange(1, len(hit) + 1))[::-1])[::-1]
+            at = np.searchsorted(recall, np.linspace(0, 1, 101))
+            precisions.append(np.r_[precision, 0.0][np.minimum(at, len(precision))].mean())
+    expected = pycocotools_map(run, predictions(run, "v2", "fog", 3), frames["frame_id"])
+    assert np.mean(precisions) == pytest.approx(expected, abs=1e-9)
+
+
+def test_stored_matches_name_the_objects_found_and_missed(scored):
+    run, _, _ = scored
+    rows = tables.read("matches", run.layout.scores / "matches.parquet")
+    rows = rows[(rows["model"] == "v2") & (rows["corruption"] == "fog") & (rows["severity"] == 3)]
+    rows = rows[rows["task"] == "detection"]
+    found, missed = rows[rows["error_kind"] == "found"], rows[rows["error_kind"] == "miss"]
+    assert len(found)
+    assert len(missed)
+    assert (found["hits"] >= 1).all()
+    assert missed["hits"].isna().all()
+    assert missed["score"].isna().all()
+    assert not set(found["object_id"]) & set(missed["object_id"])
+    both = found.merge(run.objects, on="object_id", suffixes=("", "_true"))
+    assert len(both) == len(found)
+    assert (both["frame_id"] == both["frame_id_true"]).all()
+    assert (both["class_id"] == both["class_id_true"]).all()
+    assert (found["hits"] == [bin(bits).count("1") for bits in found["hit_bits"]]).all()
+
+
 def test_semantic_and_classification_equal_torchmetrics(scored):
     run, scores, _ = scored
     rows = predictions(run, "v1", "motion_blur", 1)
@@ -137,7 +180,7 @@ def test_every_number_that_is_none_says_why_and_no_row_stands_twice(scored):
     keys = ["model", "baseline", "task", "corruption", "family", "severity", "slice", "class", "metric"]
     assert not scores.duplicated(keys).any()
     tags = scores[(scores["slice"] == "occluded=yes") & (scores["class"] == "all") & (scores["severity"] == 0)]
-    assert set(tags[tags["baseline"].isna() & tags["value"].notna()]["metric"]) == {"ar100"}
+    assert set(tags[tags["baseline"].isna() & tags["value"].notna()]["metric"]) == {"ar100", "act_recall"}
     cut = scores[(scores["slice"] == "query:start") & (scores["task"] == "tracking")]
     assert set(cut["status"]) == {"not_defined"}
 
@@ -171,12 +214,13 @@ def test_examples_say_of_every_frame_how_good_and_what_went_wrong(scored):
 
 def test_workers_change_no_byte(tmp_path, make_run, make_params):
     chosen = make_params(corruptions={"weather": ["fog"]}, severities=[2])
-    run = make_run(tmp_path, chosen, n_clips=2)
+    run = make_run(tmp_path, chosen, held_out=1, n_clips=3)
     outputs = []
     for workers in (1, 2):
         score(chosen, run.layout, workers=workers)
         outputs.append([path.read_bytes() for path in sorted(run.layout.scores.iterdir())])
-    assert len(outputs[0]) == 5
+    names = {path.name for path in run.layout.scores.iterdir()}
+    assert names == {"scores.parquet", "class_map.json", "policy.json", *(f"{name}.parquet" for name in TABLES)}
     assert outputs[0] == outputs[1]
 
 

@@ -58,6 +58,14 @@ def test_all_files_and_the_same_bytes_again(tmp_path):
     assert not any(dated.search(before[n].decode()) for n in names - {"run.json", "robustness.html"})
 
 
+def test_the_policy_is_handed_on_as_it_is(tmp_path):
+    run = report_factory.params()
+    (tmp_path / "scores").mkdir()
+    (tmp_path / "scores" / "policy.json").write_text('{"schema": 1}\n')
+    published(tmp_path, run, report_factory.scores(run, tasks=["detection"]))
+    assert (tmp_path / "reports" / "policy.json").read_bytes() == b'{"schema": 1}\n'
+
+
 def test_page_needs_nothing_from_outside(tmp_path):
     run = report_factory.params()
     text = published(tmp_path, run, report_factory.scores(run, tasks=["detection"]))

@@ -1,0 +1,51 @@
+"""Tracking of one cell."""
+
+import numpy as np
+
+from tasks import tables
+from tasks.metrics import attribution, examples, moments, switches, tracking
+from tasks.metrics.cell import deployed
+from tasks.metrics.cell.measured import Measured
+from tasks.metrics.plan import slices_of
+from tasks.metrics.predictions import CellPredictions
+from tasks.metrics.study import Study, Values
+
+
+def measure(found: CellPredictions, study: Study, limits: deployed.Limits | None) -> Measured:
+    """Tracking, clip by clip.
+
+    Args:
+        found: the cell's predictions.
+        study: what against.
+        limits: the policy's thresholds, which alarms rest on; None without: then there are none.
+
+    Raises:
+        InputError: a frame holds a track id twice.
+    """
+    truth = study.truth
+    names = truth.names("tracking")
+    clips = moments.clips(found.detections.take(found.tracked), found.tracks[found.tracked], truth)
+    evaluator = tracking.Evaluator()
+    values = Values()
+    switched = np.zeros((len(truth.clips), 1 + len(names)))
+    for place, kind in enumerate((None, *range(len(names)))):
+        results = {}
+        for clip, (_, there) in enumerate(clips):
+            chosen = there if kind is None else [moment.of(kind) for moment in there]
+            if any(len(moment.truth_ids) or len(moment.track_ids) for moment in chosen):
+                results[clip] = evaluator.clip(chosen)
+        sums = tracking.by_clip(results, len(clips))
+        switched[:, place] = sums["clear", "IDSW"]
+        for item in slices_of("tracking", truth):
+            inside = item.clips
+            if inside is None:
+                continue
+            some = {str(clip): result for clip, result in results.items() if inside[clip]}
+            points, resampled = evaluator.figures(some), tracking.resampled(sums, study.resampler, inside)
+            values.put(item.name, tables.ALL if kind is None else names[kind], points, resampled)
+    if limits is not None:
+        deployed.alarm(values, found, limits, switched, study)
+    attribution.put_association(values, [there for _, there in clips], study.resampler)
+    events = [tracking.events(there) for _, there in clips]
+    rows = {"switches": switches.rows(clips, events, truth, names)}
+    return Measured(values, examples.of_tracking(clips, events, names), rows)
