@@ -9,6 +9,8 @@ export PATH := $(BIN):$(PATH)
 export NO_ALBUMENTATIONS_UPDATE := 1
 export DO_NOT_TRACK := 1
 export UV_HTTP_TIMEOUT := 300
+# Where this is set, each of a run's dozen processes would compile again all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup report floors test test-slow lint format clean constraints chromium
 

@@ -7,9 +7,7 @@ counts by sampling unit, as `resampling` has it.
 from collections.abc import Callable, Mapping
 
 import numpy as np
-import numpy.typing as npt
 
-from tasks.errors import InputError
 from tasks.metrics.calibration import Confidences, counted
 from tasks.metrics.detection import BLOCK_BYTES
 from tasks.metrics.instances import Bools, Floats, Ints
@@ -144,36 +142,6 @@ def precision_recall_resampled(
     by_unit = np.column_stack([np.bincount(resampler.unit_of[part], minlength=n_units) for part in parts])
     rates = _rates(resampler.sums(by_unit.astype(float)), threshold)
     return {name: values.astype(np.float32) for name, values in rates.items()}
-
-
-def reweighted_precision(confusion: npt.NDArray[np.number], mix: Floats) -> Floats:
-    """Precision of each class under another class mix, the confusion within each true class unchanged.
-
-    That is label shift: what a model makes of a class stays, how often the class comes changes (Saerens et al., Neural
-    Computation 2002; Lipton et al., ICML 2018). Detections outside every class have no place in it.
-
-    Args:
-        confusion: (K, K or more) counts, true class by predicted; columns past K (Unknown) take answers away.
-        mix: (K,) shares or counts of the true classes to come.
-
-    Returns:
-        (K,) NaN for a class that would never be predicted, and throughout when the mix has a class without samples.
-
-    Raises:
-        InputError: `mix` is not one number of at least 0 for each class.
-
-    Examples:
-        >>> reweighted_precision(np.array([[90, 10], [20, 80]]), np.array([0.1, 0.9])).round(3).tolist()
-        [0.333, 0.986]
-    """
-    n_classes = len(confusion)
-    if mix.shape != (n_classes,) or not (mix >= 0).all():
-        raise InputError(f"Expected a mix of {n_classes} shares of at least 0, got {mix.tolist()}.")
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rates = confusion / confusion.sum(axis=1, keepdims=True)
-        expected = np.where(mix[:, None] > 0, mix[:, None] * rates, 0.0)[:, :n_classes]
-        precision: Floats = np.diagonal(expected) / expected.sum(axis=0)
-    return precision
 
 
 def _last_of_ties(ordered: Confidences) -> Ints:

@@ -27,7 +27,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from tasks import tables
-from tasks.metrics import classification, detection, matching, moments, segmentation, tracking
+from tasks.metrics import classification, detection, matching, moments, segmentation
+from tasks.metrics.cell.tracks import score_clips
 from tasks.metrics.instances import Detections, Floats, Ints
 from tasks.metrics.plan import slices_of
 from tasks.metrics.robustness import Figure
@@ -179,19 +180,7 @@ def _tracking(folder: Path, study: Study, sources: Sources) -> tuple[Values, str
     kept = np.flatnonzero(truth.tracked & ~boxes.ignored & (after[boxes.frame] >= 0))
     found = _detections(after[boxes.frame[kept]], boxes.kind[kept], boxes.boxes[kept], np.ones(len(kept)))
     clips = [inside for _, inside in moments.clips(found, truth.tracks[kept], truth)]
-    evaluator = tracking.Evaluator()
-    values = Values()
-    for kind, name in ((None, tables.ALL), *enumerate(truth.names("tracking"))):
-        results = {}
-        for place, clip in enumerate(clips):
-            chosen = clip if kind is None else [moment.of(kind) for moment in clip]
-            if any(len(moment.truth_ids) or len(moment.track_ids) for moment in chosen):
-                results[place] = evaluator.clip(chosen)
-        sums = tracking.by_clip(results, len(clips))
-        for item in slices_of("tracking", truth):
-            if (inside := item.clips) is not None:
-                some = {str(place): result for place, result in results.items() if inside[place]}
-                values.put(item.name, name, evaluator.figures(some), tracking.resampled(sums, study.resampler, inside))
+    values, _ = score_clips(clips, study)
     return values, "the true boxes of the frame before"
 
 

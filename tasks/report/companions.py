@@ -43,11 +43,6 @@ def line(values: Iterable[Any]) -> str:
     return stream.getvalue().removesuffix("\n")
 
 
-def slices_csv(table: pd.DataFrame) -> str:
-    """The slice table (`numbers.slices`) as CSV, as the page's own export writes it."""
-    return to_csv(table)
-
-
 def curves_csv(scores: pd.DataFrame, task: str) -> str:
     """One task's degradation curves as CSV; strengths keep all their digits."""
     table = numbers.curves(scores, task)
@@ -95,6 +90,6 @@ def _legal(text: str) -> str:
 def names(tasks: Iterable[str]) -> list[str]:
     """The companions that a run with these tasks writes, relative to reports/."""
     return [
-        *("metrics.json", "slices.csv", "summary.md", "junit.xml", "run.json"),
+        *("metrics.json", "slices.csv", "summary.md", "junit.xml", "policy.json", "run.json"),
         *(f"curves/{task}.csv" for task in tasks),
     ]

@@ -1,11 +1,14 @@
 """Tracking of one cell."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tasks import tables
 from tasks.metrics import attribution, examples, moments, switches, tracking
 from tasks.metrics.cell import deployed
 from tasks.metrics.cell.measured import Measured
+from tasks.metrics.instances import Floats
 from tasks.metrics.plan import slices_of
 from tasks.metrics.predictions import CellPredictions
 from tasks.metrics.study import Study, Values
@@ -25,27 +28,42 @@ def measure(found: CellPredictions, study: Study, limits: deployed.Limits | None
     truth = study.truth
     names = truth.names("tracking")
     clips = moments.clips(found.detections.take(found.tracked), found.tracks[found.tracked], truth)
-    evaluator = tracking.Evaluator()
-    values = Values()
-    switched = np.zeros((len(truth.clips), 1 + len(names)))
-    for place, kind in enumerate((None, *range(len(names)))):
-        results = {}
-        for clip, (_, there) in enumerate(clips):
-            chosen = there if kind is None else [moment.of(kind) for moment in there]
-            if any(len(moment.truth_ids) or len(moment.track_ids) for moment in chosen):
-                results[clip] = evaluator.clip(chosen)
-        sums = tracking.by_clip(results, len(clips))
-        switched[:, place] = sums["clear", "IDSW"]
-        for item in slices_of("tracking", truth):
-            inside = item.clips
-            if inside is None:
-                continue
-            some = {str(clip): result for clip, result in results.items() if inside[clip]}
-            points, resampled = evaluator.figures(some), tracking.resampled(sums, study.resampler, inside)
-            values.put(item.name, tables.ALL if kind is None else names[kind], points, resampled)
+    values, switched = score_clips([there for _, there in clips], study)
     if limits is not None:
         deployed.alarm(values, found, limits, switched, study)
     attribution.put_association(values, [there for _, there in clips], study.resampler)
     events = [tracking.events(there) for _, there in clips]
     rows = {"switches": switches.rows(clips, events, truth, names)}
     return Measured(values, examples.of_tracking(clips, events, names), rows)
+
+
+def score_clips(clips: Sequence[Sequence[tracking.Moment]], study: Study) -> tuple[Values, Floats]:
+    """Every metric of every slice and class.
+
+    Args:
+        clips: in the order of the truth's.
+        study: what against.
+
+    Returns:
+        The figures, and identity switches by clip, (n_clips, 1 + n_classes): over all classes, then by class.
+    """
+    names = study.truth.names("tracking")
+    evaluator = tracking.Evaluator()
+    values = Values()
+    switched = np.zeros((len(clips), 1 + len(names)))
+    for place, kind in enumerate((None, *range(len(names)))):
+        results = {}
+        for clip, there in enumerate(clips):
+            chosen = there if kind is None else [moment.of(kind) for moment in there]
+            if any(len(moment.truth_ids) or len(moment.track_ids) for moment in chosen):
+                results[clip] = evaluator.clip(chosen)
+        sums = tracking.by_clip(results, len(clips))
+        switched[:, place] = sums["clear", "IDSW"]
+        for item in slices_of("tracking", study.truth):
+            inside = item.clips
+            if inside is None:
+                continue
+            some = {str(clip): result for clip, result in results.items() if inside[clip]}
+            points, resampled = evaluator.figures(some), tracking.resampled(sums, study.resampler, inside)
+            values.put(item.name, tables.ALL if kind is None else names[kind], points, resampled)
+    return values, switched

@@ -466,31 +466,3 @@ def test_what_detections_leave_undefined():
 
 
 # Label shift
-
-
-@settings(max_examples=30, deadline=None)
-@given(seeds, st.integers(2, 5), st.integers(0, 1))
-def test_reweighted_precision_equals_that_of_samples_repeated_to_the_mix(seed, n_classes, extra):
-    rng = np.random.default_rng(seed)
-    true = np.r_[np.arange(n_classes), rng.integers(0, n_classes, 40)]
-    predicted = rng.integers(0, n_classes + extra, len(true))
-    confusion = np.zeros((n_classes, n_classes + extra), dtype=int)
-    np.add.at(confusion, (true, predicted), 1)
-    mix = rng.integers(0, 4, n_classes)
-    # Each class repeated until all have as many samples, times its share of the mix.
-    size = np.lcm.reduce(confusion.sum(axis=1))
-    times = mix[true] * (size // confusion.sum(axis=1))[true]
-    for k, value in enumerate(operation.reweighted_precision(confusion, mix.astype(float))):
-        theirs = predicted == k
-        expected = times[theirs & (true == k)].sum() / times[theirs].sum() if times[theirs].sum() else np.nan
-        assert value == pytest.approx(expected, nan_ok=True)
-
-
-def test_reweighted_precision_needs_every_class_of_the_mix():
-    confusion = np.array([[8, 2], [0, 0]])
-    assert np.isnan(operation.reweighted_precision(confusion, np.array([0.5, 0.5]))).all()
-    assert operation.reweighted_precision(confusion, np.array([1.0, 0.0])).tolist() == [1.0, 0.0]
-    with pytest.raises(InputError, match="mix of 2 shares"):
-        operation.reweighted_precision(confusion, np.array([0.5, -0.5]))
-    with pytest.raises(InputError, match="mix of 2 shares"):
-        operation.reweighted_precision(confusion, np.ones(3))

@@ -73,7 +73,15 @@ def test_page_needs_nothing_from_outside(tmp_path):
     reader = Reader()
     reader.feed(text)
     assert len(reader.ids) == len(set(reader.ids))
-    beside = {"metrics.json", "slices.csv", "summary.md", "junit.xml", "run.json", "curves/detection.csv"}
+    beside = {
+        "metrics.json",
+        "slices.csv",
+        "summary.md",
+        "junit.xml",
+        "policy.json",
+        "run.json",
+        "curves/detection.csv",
+    }
     for tag, target in reader.targets:
         assert target.startswith(("#", "data:")) or (tag == "a" and target in beside), (tag, target[:80])
     assert "default-src 'none'" in text
