@@ -126,7 +126,7 @@ class Params(Section):
         """The same params with the corruptions alone whose name or family matches the glob `pattern`."""
         if pattern is None:
             return self
-        kept: dict[str, Any] = Field(default={})
+        kept: dict[str, Any] = {}
         for choice in self.choices():
             if fnmatch.fnmatch(choice.name, pattern) or fnmatch.fnmatch(choice.family, pattern):
                 entry = choice.name if choice.levels is None else {choice.name: {choice.parameter: choice.levels}}

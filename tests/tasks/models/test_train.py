@@ -59,7 +59,7 @@ def project(tmp_path: Path) -> tuple[Params, Layout]:
         name = f"images/{index}.png"
         (tmp_path / "data/images").mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(tmp_path / "data" / name), frame[:, :, ::-1])
-        rows.append((index + 1, f"clip-{index // 4}", index % 4, split, name, None, None, 96, 64, label))
+        rows.append((index + 1, f"clip-{index // 4}", index % 4, split, name, None, None, 96, 64, label, index / 30))
         semantic.append((index + 1, tables.encode_label_map(regions)))
         for class_id, *box in found:
             area = (box[2] - box[0]) * (box[3] - box[1])
