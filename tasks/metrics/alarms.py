@@ -195,7 +195,7 @@ def sums(
         jumped: from `jumps`.
         switches: (n_clips, 1 + n_classes) of all classes together, then of each.
         n_frames: (n_clips,).
-        frame_s: (n_clips,) seconds from frame to frame, NaN where unknown: then there are no figures in seconds.
+        frame_s: (n_clips,) seconds from frame to frame, NaN where unknown: figures in seconds leave such clips out.
     """
     n_clips, n_columns = switches.shape
 
@@ -204,6 +204,8 @@ def sums(
         by_class = by_class.reshape(n_clips, -1).astype(float)
         return np.hstack([by_class.sum(axis=1, keepdims=True), by_class])
 
+    known = np.isfinite(frame_s)[:, None]
+    seconds = np.nan_to_num(frame_s)
     true = np.flatnonzero(alarms.true)
     true = true[np.lexsort((alarms.moment[true], alarms.event[true]))]
     event, first = np.unique(alarms.event[true], return_index=True)
@@ -220,11 +222,11 @@ def sums(
             "missed_events": (eligible - detected, eligible),
             "time_to_detect_frames": (counted(there.clip[event], there.kind[event], delays), detected),
             "time_to_detect_s": (
-                counted(there.clip[event], there.kind[event], delays * frame_s[there.clip[event]]),
-                detected + 0 * frame_s.sum(),
+                counted(there.clip[event], there.kind[event], delays * seconds[there.clip[event]]),
+                detected * known,
             ),
             "false_alarms_per_1000_frames": (wrong * 1000, frames),
-            "false_alarms_per_minute": (wrong * 60, frames * frame_s[:, None]),
+            "false_alarms_per_minute": (wrong * 60 * known, frames * seconds[:, None]),
             "switches_per_200_frames": (switches * 200, frames),
             "jitter": (counted(later.clip, later.kind, lengths), counted(later.clip, later.kind)),
         }

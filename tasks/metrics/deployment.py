@@ -139,7 +139,7 @@ def _model(book: _Book, params: Params) -> dict[str, Any]:
     if whole.empty:
         return {"status": "not_applicable", "reason": "no boxes are scored, or none on clean frames"}
     together = whole[whole["class"] == tables.ALL].iloc[0]
-    cells, slices = _cells(book, params), _slices(book, params)
+    cells, slices = _cells(book, params, unknown=together["status"] == "failed"), _slices(book, params)
     return {
         "status": "ok",
         "chosen_on": {
@@ -192,36 +192,40 @@ def _mix(book: _Book, whole: pd.DataFrame, params: Params) -> dict[str, Any] | N
 
 
 def _slices(book: _Book, params: Params) -> list[dict[str, Any]]:
-    """Every slice of the clean frames; one of objects has a recall alone, and no advice but act follows from that."""
+    """Every slice of the clean frames; one of objects has a recall alone, from which follows little."""
     found = []
     rows = book.clean[book.clean["metric"].eq("act_precision") & book.clean["slice"].ne(tables.ALL)]
     recalls = book.clean[book.clean["metric"].eq("act_recall") & book.clean["slice"].ne(tables.ALL)]
-    empty = set(recalls.loc[recalls["value"].isna(), "slice"])
+    empty = set(recalls.loc[recalls["value"].isna() & recalls["status"].ne("failed"), "slice"])
     for row in rows.to_dict("records"):
         name = row["slice"]
         expected = book.expected(ACT, slice_=name)
         told, why = advice(expected["precision"], params.policy.observe_precision)
         if name in empty:
             told, why = OBSERVE, "the slice has no object"
-        elif expected["precision"]["value"] is None and expected["recall"]["value"]:
-            told, why = ACT, "of objects alone only recall is defined"
+        elif expected["recall"]["value"] is not None and book.figure("map", slice_=name)["value"] is None:
+            seen = expected["recall"]["value"] > 0
+            told = ACT if seen else OBSERVE
+            why = "of objects alone only recall is defined" if seen else "none of these objects is found at act"
         found.append({"slice": name, "n_units": int(row["n_units"]), **expected, "advice": told, "reason": why})
     return found
 
 
-def _cells(book: _Book, params: Params) -> list[dict[str, Any]]:
-    """Every corruption and severity."""
+def _cells(book: _Book, params: Params, *, unknown: bool) -> list[dict[str, Any]]:
+    """Every corruption and severity; `unknown`: the thresholds, for want of a clean cell."""
     found = []
     for row in book.cells.to_dict("records"):
         severity = int(row["severity"])
         expected = book.expected(ACT, corruption=row["corruption"], severity=severity)
         told, why = advice(expected["precision"], params.policy.observe_precision)
+        if unknown and expected["precision"]["status"] not in ("failed", "not_applicable"):
+            told, why = FALL_BACK, "no threshold is known: the clean cell has failed"
         found.append(
             {
                 **{key: row[key] for key in ("corruption", "family")},
                 "severity": severity,
                 "strength": number(row["strength"]),
-                "strength_unit": row["strength_unit"],
+                "strength_unit": None if pd.isna(row["strength_unit"]) else row["strength_unit"],
                 **expected,
                 "advice": told,
                 "reason": why,

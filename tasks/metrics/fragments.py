@@ -271,8 +271,10 @@ def countable(truth: GroundTruth) -> tuple[int, ...]:
 
 def put(values: Values, counts: Counts, names: Sequence[str], resampler: Resampler, prefix: str = "") -> None:
     """Enter `merged` and `split`, of all classes together and of each: shares of its objects, where it has any."""
+    again_by_name = resampled(counts, resampler)
     for kind, name in ((None, tables.ALL), *enumerate(names)):
-        points, again = figures(counts, kind=kind), resampled(counts, resampler, kind=kind)
+        points = figures(counts, kind=kind)
+        again = {metric: rows[:, 0 if kind is None else 1 + kind] for metric, rows in again_by_name.items()}
         values.put(
             tables.ALL,
             name,
@@ -290,10 +292,10 @@ def figures(counts: Counts, *, kind: int | None = None) -> dict[str, float]:
     }
 
 
-def resampled(counts: Counts, resampler: Resampler, *, kind: int | None = None) -> dict[str, Replicates]:
-    """`figures` in every resample; empty where there is no object."""
-    chosen = slice(None) if kind is None else slice(kind, kind + 1)
-    objects, merged, split = (resampler.sums(resampler.by_unit(part)[:, chosen].sum(axis=1)) for part in counts.parts)
-    if not objects.any():
-        return {}
-    return {name: (part / objects).astype(np.float32) for name, part in zip(METRICS, (merged, split), strict=True)}
+def resampled(counts: Counts, resampler: Resampler) -> dict[str, Replicates]:
+    """`figures` in every resample, (resamples, 1 + n_classes): of all classes together, then of each."""
+    by_unit = np.stack([resampler.by_unit(part) for part in counts.parts], axis=1)
+    whole = by_unit.sum(axis=2, keepdims=True)
+    objects, merged, split = np.moveaxis(resampler.sums(np.concatenate([whole, by_unit], axis=2)), 1, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {name: (part / objects).astype(np.float32) for name, part in zip(METRICS, (merged, split), strict=True)}

@@ -57,10 +57,11 @@ def score(params: Params, layout: Layout, *, workers: int = 1, track: attributio
             scored = _with_oracles(params, models, study, scored, track)
         floors = trivial.figures(layout.tables, study, rows)
         scores = assemble.scores(params, models, requests, scored, rows, floors)
+        policy = deployment.document(params, scores)
         tables.write("scores", scores, layout.scores / "scores.parquet")
     maps = {name: {kind: asdict(found) for kind, found in model.maps.items()} for name, model in models.items()}
     _write(maps, layout.scores / "class_map.json")
-    _write(deployment.document(params, scores), layout.scores / "policy.json")
+    _write(policy, layout.scores / "policy.json")
 
 
 def _write(content: Mapping[str, Any], path: Path) -> None:
@@ -99,7 +100,7 @@ def _study(params: Params, truth: GroundTruth, rows: Mapping[str, list[Row]]) ->
         min_units=settings.min_units,
     )
     mixed = {
-        task: [row for row in of_policy(found, mix=bool(params.policy.mix)) if row.metric in MIX]
+        task: [row for row in of_policy(found, mix=bool(params.policy.mix)) if row.metric in MIX[2:]]
         for task, found in rows.items()
     }
     placed = {
@@ -184,7 +185,7 @@ def _in_order(
     for request, found in zip(clean, run(_work, [(request, None, None, None) for request in clean]), strict=True):
         take(request, found)
     chosen = {request.model: (found.thresholds(), found.fitted, found.limits) for request, found in scored.items()}
-    items = [(request, *chosen.get(request.model, ({}, {}, None))) for request in rest]
+    items = [(request, *chosen.get(request.model, ({}, None, None))) for request in rest]
     for request, found in zip(rest, run(_work, items), strict=True):
         take(request, found)
     return scored

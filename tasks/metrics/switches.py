@@ -31,7 +31,7 @@ CIRCUMSTANCES: Final = ("re_entry", "crossing", "occlusion", "missed", "none")
 """In the order of precedence."""
 
 HIDDEN_SHARE: Final = 0.5
-"""An object is hidden when this much of it is: the cut that the slices of `occlusion` make."""
+"""An object is hidden when more of it is: the cut that the slices of `occlusion` make."""
 
 HIDDEN_TAG: Final = "occluded"
 """The tag of objects that says the same, at the data set's own share."""
@@ -79,7 +79,7 @@ class Annotations:
     def around(self, frame: int, track: int) -> tuple[bool, set[int]]:
         """Whether an object that counts is hidden in a frame, and which others that count its box overlaps.
 
-        Hidden is what carries the tag or an annotated share of at least HIDDEN_SHARE. Where no share is annotated, so
+        Hidden is what carries the tag or an annotated share above HIDDEN_SHARE. Where no share is annotated, so
         is an object of whose box another one, ignored ones included but no crowd, covers that much: which of the two
         stands in front is then unknown.
         """
@@ -96,7 +96,7 @@ class Annotations:
             area = (boxes[own, 2:] - boxes[own, :2]).prod()
             hidden |= bool((shared[~self.crowd[here]] >= max(HIDDEN_SHARE * area, np.finfo(float).tiny)).any())
         else:
-            hidden |= bool(self.occlusion[place] >= HIDDEN_SHARE)
+            hidden |= bool(self.occlusion[place] > HIDDEN_SHARE)
         return hidden, met
 
 

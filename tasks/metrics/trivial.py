@@ -51,19 +51,26 @@ def figures(folder: Path, study: Study, tasks: Iterable[str]) -> dict[str, dict[
         folder: of the tables that `prepare` wrote.
         study: the scored frames.
         tasks: those that are scored.
+
+    Returns:
+        Nothing for a task of which no truth counts, of ignored objects alone, say.
     """
     frames = tables.read("frames", folder / "frames.parquet")
     sources = {f"the split {TRAIN}": frames[frames["split"] == TRAIN], "the scored frames": study.truth.frames}
-    measures: dict[str, Callable[[Path, Study, Sources], tuple[Values, str]]] = {
+    measures: dict[str, Callable[[Path, Study, Sources], tuple[Values, str] | None]] = {
         "classification": _classification,
         "detection": _detection,
         "semantic": _semantic,
         "tracking": _tracking,
     }
-    found = {}
+    found: dict[str, dict[Key, Figure]] = {}
     for task in tasks:
         if task in measures:
-            values, note = measures[task](folder, study, sources)
+            measured = measures[task](folder, study, sources)
+            if measured is None:
+                found[task] = {}
+                continue
+            values, note = measured
             found[task] = {
                 key: replace(figure, note=note)
                 for key, figure in study.figures(task, values).items()
@@ -72,23 +79,26 @@ def figures(folder: Path, study: Study, tasks: Iterable[str]) -> dict[str, dict[
     return found
 
 
-def _first(sources: Sources, learn: Callable[[pd.DataFrame], Found | None], what: str) -> tuple[Found, str]:
-    """What the first source that has such truth teaches, and in words what it is and where from."""
+def _first(sources: Sources, learn: Callable[[pd.DataFrame], Found | None], what: str) -> tuple[Found, str] | None:
+    """What the first source that has such truth teaches, and in words what it is and where from; None if none has."""
     for name, frames in sources.items():
         found = learn(frames)
         if found is not None:
             return found, f"{what} of {name}"
-    raise ValueError(f"expected truth to take the {what} from")
+    return None
 
 
-def _classification(folder: Path, study: Study, sources: Sources) -> tuple[Values, str]:
+def _classification(folder: Path, study: Study, sources: Sources) -> tuple[Values, str] | None:
     truth, places = study.truth, study.truth.positions("label")
 
     def learn(frames: pd.DataFrame) -> Floats | None:
         held = np.array([places[int(i)] for i in frames["label_id"].dropna()], dtype=np.int64)
         return np.bincount(held, minlength=len(places)) / len(held) if len(held) else None
 
-    shares, note = _first(sources, learn, "most common label")
+    learned = _first(sources, learn, "most common label")
+    if learned is None:
+        return None
+    shares, note = learned
     scores = np.tile(shares.astype(np.float32), (len(truth.frame_ids), 1))
     values = Values()
     for item in slices_of("classification", truth):
@@ -99,11 +109,14 @@ def _classification(folder: Path, study: Study, sources: Sources) -> tuple[Value
     return values, note
 
 
-def _detection(folder: Path, study: Study, sources: Sources) -> tuple[Values, str]:
+def _detection(folder: Path, study: Study, sources: Sources) -> tuple[Values, str] | None:
     truth = study.truth
     table = tables.read("objects", folder / "objects.parquet")
     table = table[~(table["crowd"] | table["ignore"])]
-    (kinds, boxes, shares), note = _first(sources, lambda frames: _mean_boxes(table, frames, truth), "mean boxes")
+    learned = _first(sources, lambda frames: _mean_boxes(table, frames, truth), "mean boxes")
+    if learned is None:
+        return None
+    (kinds, boxes, shares), note = learned
     sizes = truth.frames[["width_px", "height_px", "width_px", "height_px"]].to_numpy(np.float64)
     frame = np.repeat(np.arange(len(sizes)), len(kinds)).astype(np.int64)
     given = (boxes[None] * sizes[:, None]).reshape(-1, 4)
@@ -137,7 +150,7 @@ def _mean_boxes(objects: pd.DataFrame, frames: pd.DataFrame, truth: GroundTruth)
     return kinds, boxes, np.array(held) / len(frames)
 
 
-def _semantic(folder: Path, study: Study, sources: Sources) -> tuple[Values, str]:
+def _semantic(folder: Path, study: Study, sources: Sources) -> tuple[Values, str] | None:
     truth = study.truth
     names, places = truth.names("semantic"), truth.positions("semantic")
     table = tables.read("semantic", folder / "semantic.parquet").set_index("frame_id")["label_map"]
@@ -149,7 +162,10 @@ def _semantic(folder: Path, study: Study, sources: Sources) -> tuple[Values, str
         held = pixels[list(places)]
         return int(held.argmax()) if held.any() else None
 
-    common, note = _first(sources, learn, "the frame before; first frames: the most common class")
+    learned = _first(sources, learn, "the frame before; first frames: the most common class")
+    if learned is None:
+        return None
+    common, note = learned
     true_places, read_places = segmentation.lookup(places, len(names)), segmentation.lookup(places, common)
     counts = segmentation.Counts.empty(len(truth.frame_ids), len(names))
     for frames in moments.in_time(truth):

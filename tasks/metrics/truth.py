@@ -136,11 +136,12 @@ def _classes(table: pd.DataFrame, kind: str) -> dict[int, str]:
     rows = table[table["kind"] == kind].sort_values("class_id")
     found = {int(class_id): str(name) for class_id, name in zip(rows["class_id"], rows["name"], strict=True)}
     names = list(found.values())
-    twice = sorted({name for name in names if names.count(name) > 1} | ({tables.ALL} & set(names)))
+    taken = {tables.ALL, tables.NO_CLASS} | ({tables.UNKNOWN} if kind == "label" else set())
+    twice = sorted({name for name in names if names.count(name) > 1} | (taken & set(names)))
     if twice:
         raise InputError(
             f"classes of kind '{kind}': the name(s) {', '.join(twice)} cannot tell rows of the scores apart "
-            f"(twice, or '{tables.ALL}'): rename them in the data set."
+            f"(twice, or one of {', '.join(sorted(taken))}): rename them in the data set."
         )
     return found
 

@@ -184,7 +184,8 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
         ]
     ),
     # What matching found, so that any reader can reduce it again: one row for each detection that counts at all (COCO's
-    # 100 best of a frame and class), by class, then falling score (COCO's order), and one for each object missed.
+    # 100 best of a frame and class), by class, then falling score (COCO's order), and one for each object missed as
+    # TIDE means it: neither found nor meant by a box of another class or place.
     "matches": pa.schema(
         [
             _field("model", pa.string()),

@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ def test_full_set_of_the_comment_is_valid() -> None:
         ({"policy": {"evidence": [0, 3]}}, r"1 <= M <= N, got \[0, 3\]"),
         ({"policy": {"mix": {"car": -1}}}, "greater than or equal to 0"),
         ({"policy": {"mix": {"car": 0}}}, "shares of 0 alone"),
+        ({"policy": {"mix": {"traffic light": math.inf}}}, "finite number"),
     ],
 )
 def test_mistakes_are_named(change: dict[str, Any], message: str) -> None:

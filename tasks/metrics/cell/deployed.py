@@ -82,7 +82,8 @@ def expect(
 
 
 def _put(values: Values, slice_: str, names: Sequence[str], prefix: str, by_unit: Floats, study: Study) -> None:
-    together = np.concatenate([by_unit.sum(axis=1, keepdims=True), by_unit], axis=1)
+    whole = by_unit.sum(axis=1, keepdims=True)
+    together = np.concatenate([whole, by_unit], axis=1) if names else whole
     points, again = policy.rates(together.sum(axis=0)), policy.rates(study.resampler.sums(together))
     for place, name in enumerate((tables.ALL, *names)):
         values.put(

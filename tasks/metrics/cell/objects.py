@@ -92,27 +92,27 @@ def measure(
         deployed.mix(values, whole, mistakes, pairs.order, limits, study)
     scaled = calibration.with_temperature(whole, temperature)
     _diagnose(values, mistakes, whole, scaled, threshold, names, study.resampler, masks=masks)
-    if not np.isfinite(threshold):
-        threshold = FALLBACK_THRESHOLD
-    if masks:
+    operating = bool(np.isfinite(threshold))
+    if masks and operating:
         split = fragments.of_masks(boxes, pairs.detections, threshold, len(truth.frame_ids), len(names))
         fragments.put(values, split, names, study.resampler, prefix)
     told = examples.of_detection(
         boxes,
         detections,
-        threshold=threshold,
+        threshold=threshold if operating else FALLBACK_THRESHOLD,
         names=names,
         n_frames=len(truth.frame_ids),
         tags=truth.tags,
         masks=masks,
     )
-    counts = errors.confusion(boxes, detections, len(names), threshold, masks=masks)
     counted = calibration.counted(whole, None, None)
     rows = {
-        "confusion": confusion_rows(counts, [*names, tables.NO_CLASS]),
         "matches": match_rows(pairs, whole, mistakes, truth),
         "reliability": reliability_rows(whole.score[counted], whole.hit[0, counted]),
     }
+    if operating:
+        counts = errors.confusion(boxes, detections, len(names), threshold, masks=masks)
+        rows["confusion"] = confusion_rows(counts, [*names, tables.NO_CLASS])
     return Measured(values, told, rows, limits)
 
 

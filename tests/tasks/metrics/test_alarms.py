@@ -156,10 +156,12 @@ def test_unknown_frame_rates_and_counts_of_none_have_no_false_confidence():
     raised = alarms.raised(truth, event, 2, 3)
     jumped = alarms.jumps(truth, event, np.zeros((len(event), 2)))
     sums = alarms.sums(there, raised, jumped, np.zeros((3, 3)), np.full(3, 4), np.array([0.1, np.nan, 0.1]))
+    none = alarms.sums(there, raised, jumped, np.zeros((3, 3)), np.full(3, 4), np.full(3, np.nan)).figures()
     figures = sums.figures()
     again = sums.resampled(Resampler(np.repeat(np.arange(3), 4), unit_weights(["a", "b", "c"], 100), 0.95, 2))
-    assert np.isnan(figures["time_to_detect_s"]).all()
-    assert np.isnan(figures["false_alarms_per_minute"]).all()
+    assert np.isnan(none["time_to_detect_s"]).all()
+    assert np.isnan(none["false_alarms_per_minute"]).all()
+    assert figures["time_to_detect_s"][0] == pytest.approx(0.1 * figures["time_to_detect_frames"][0])
     assert figures["time_to_detect_frames"][0] == 1
     assert np.ptp(again["time_to_detect_frames"][0]) < 1e-6
     assert (figures["false_alarms_per_1000_frames"][0], again["false_alarms_per_1000_frames"][0]) == (0, None)

@@ -178,9 +178,9 @@ def test_map_equals_torchmetrics(scene):
     from torchmetrics.detection import MeanAveragePrecision
 
     truth, found, n_frames, n_classes = scene
-    # Its default recall levels are float32, a hair above or below COCO's: a recall of 3 in 5 then misses level 0.6.
-    levels = np.linspace(0, 1, 101).tolist()
-    metric = MeanAveragePrecision(backend="faster_coco_eval", rec_thresholds=levels)
+    # Its default levels and thresholds are float32, a hair above or below COCO's: a recall of 3 in 5 misses level 0.6.
+    exact = {"rec_thresholds": np.linspace(0, 1, 101).tolist(), "iou_thresholds": np.linspace(0.5, 0.95, 10).tolist()}
+    metric = MeanAveragePrecision(backend="faster_coco_eval", **exact)
     plain = Truth(truth.frame, truth.kind, truth.boxes, truth.area_px2, truth.crowd, truth.crowd)
     # Of equal scores it takes another first; it also rounds boxes to float32, so whole pixels.
     boxes = found.boxes.round()

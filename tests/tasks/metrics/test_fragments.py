@@ -186,15 +186,16 @@ def test_figures_are_shares_of_objects_and_resamples_weigh_units():
     resampler = Resampler(units, weights, 0.95, 2)
     for kind in (None, 0, 1):
         chosen = [0, 1] if kind is None else [kind]
-        points, again = fragments.figures(counts, kind=kind), fragments.resampled(counts, resampler, kind=kind)
+        points, again = fragments.figures(counts, kind=kind), fragments.resampled(counts, resampler)
         for name, part in (("merged", counts.merged), ("split", counts.split)):
             assert points[name] == pytest.approx(part[:, chosen].sum() / objects[:, chosen].sum())
             for resample in range(2):
                 drawn = np.repeat(np.arange(6), weights[units, resample].astype(int))
                 expected = part[drawn][:, chosen].sum() / objects[drawn][:, chosen].sum()
-                assert again[name][resample] == pytest.approx(expected, abs=1e-6)
+                place = 0 if kind is None else 1 + kind
+                assert again[name][resample, place] == pytest.approx(expected, abs=1e-6)
     assert math.isnan(fragments.figures(counts, kind=2)["split"])
-    assert fragments.resampled(counts, resampler, kind=2) == {}
+    assert np.isnan(fragments.resampled(counts, resampler)["split"][:, 3]).all()
 
 
 def test_the_stage_scores_merged_and_split_regions(tmp_path, make_run, make_params):

@@ -237,6 +237,33 @@ def rewrite(run, model, corruption, change):
     run.finish()
 
 
+def test_a_corruption_that_infer_was_not_asked_for_is_failed_by_name(small):
+    run, chosen = small
+    listed = run.layout.predictions / "cells.parquet"
+    cells = tables.read("cells", listed)
+    tables.write("cells", cells[cells["corruption"] != "fog"], listed)
+    score(chosen, run.layout)
+    scores, _ = written(run)
+    assert set(scores.loc[scores["corruption"].eq("fog") & scores["severity"].eq(1), "status"]) == {"failed"}
+    policy = json.loads((run.layout.scores / "policy.json").read_text())
+    fog = [cell for cell in policy["models"]["v1"]["cells"] if cell["corruption"] == "fog"]
+    assert [(cell["strength"], cell["strength_unit"], cell["advice"]) for cell in fog] == [(None, None, "observe")]
+
+
+def test_a_failed_clean_cell_leaves_no_threshold_and_says_so(small):
+    run, chosen = small
+    rewrite(run, "v1", "clean", lambda cell: cell.update(status="failed", part=None))
+    score(chosen, run.layout)
+    policy = json.loads((run.layout.scores / "policy.json").read_text())["models"]["v1"]
+    assert {item["reason"] for item in policy["cells"] if item["corruption"] == "fog"} == {
+        "no threshold is known: the clean cell has failed"
+    }
+    assert {item["reason"] for item in policy["slices"]} == {"the cell is failed: nothing is known"}
+    confusion = tables.read("confusion", run.layout.scores / "confusion.parquet")
+    objects = confusion[(confusion["model"] == "v1") & (confusion["task"] == "detection")]
+    assert objects.empty  # no operating threshold, no confusion at one
+
+
 def test_failed_missing_and_inapplicable_cells_are_named(small):
     run, chosen = small
     rewrite(run, "v1", "fog", lambda cell: cell.update(status="failed", part=None) if "0001" in cell["shard"] else None)

@@ -77,7 +77,7 @@ def test_hidden_by_tag_at_any_time_from_the_last_match_on(frame):
 
 def test_hidden_by_the_annotated_share():
     tracks = [{5: HERE}, {6: HERE}]
-    assert found([{1: HERE}] * 2, tracks, occlusion=0.5) == [(1, 1, 5, 6, "occlusion")]
+    assert found([{1: HERE}] * 2, tracks, occlusion=0.51) == [(1, 1, 5, 6, "occlusion")]
     assert found([{1: HERE}] * 2, tracks, occlusion=0.49) == [(1, 1, 5, 6, "none")]
 
 

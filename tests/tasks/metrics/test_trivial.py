@@ -50,6 +50,20 @@ def row(scores, task, slice_="all", class_="all"):
     return rows.iloc[0]
 
 
+def test_truth_that_does_not_count_teaches_nothing(tmp_path, make_run, make_params):
+    chosen = make_params(corruptions={"weather": ["fog"]}, severities=[1])
+    run = make_run(tmp_path, chosen, **SHAPE)
+    run.objects["ignore"] = True
+    void = tables.encode_label_map(np.full(run.size, 255, dtype=np.uint8))
+    run.semantic["label_map"] = [void] * len(run.semantic)
+    run.write_tables()
+    score(chosen, run.layout)
+    scores = tables.read("scores", run.layout.scores / "scores.parquet")
+    for task in ("detection", "semantic"):
+        assert row(scores, task)["status"] == "not_defined"
+    assert row(scores, "classification")["status"] in ("ok", "insufficient")
+
+
 def test_rows_are_the_headline_of_clean_frames_with_intervals_and_no_model(learned):
     _, chosen, scores = learned
     rows = scores[scores["model"] == "trivial"]
