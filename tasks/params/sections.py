@@ -143,9 +143,7 @@ class Policy(Section):
     act_precision: float = Field(0.9, gt=0, lt=1)  # an event may rest on a box: precision on clean frames
     observe_precision: float = Field(0.6, gt=0, lt=1)  # somebody should look; below it a model falls back
     evidence: tuple[int, int] = (3, 5)  # [M, N]: an event needs a track's box in M of the last N frames
-    mix: dict[
-        str, Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    ] = {}  # class -> share to come; empty: as here
+    mix: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}  # class -> share to come; empty: as here
 
     @model_validator(mode="after")
     def _in_order(self) -> "Policy":
