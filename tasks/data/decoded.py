@@ -62,14 +62,14 @@ def decoded(images: Sequence[Entry], dataset_dir: Path) -> tuple[dict[int, Size]
                 videos[name] = video_sizes(dataset_dir / name)
             except UnreadableFrame as error:
                 videos[name] = str(error)
-        decoded = videos[name]
-        if isinstance(decoded, str):
-            problems[image["id"]] = decoded
-        elif image["index"] < len(decoded):
-            sizes[image["id"]] = decoded[image["index"]]
+        frames = videos[name]
+        if isinstance(frames, str):
+            problems[image["id"]] = frames
+        elif image["index"] < len(frames):
+            sizes[image["id"]] = frames[image["index"]]
         else:
             problems[image["id"]] = (
-                f"{dataset_dir / name} has no frame {image['index']} that decodes: it ends after {len(decoded)}."
+                f"{dataset_dir / name} has no frame {image['index']} that decodes: it ends after {len(frames)}."
             )
     measured |= _of_videos([i for i in images if i.get("index") is not None and i["id"] in sizes], dataset_dir)
     order = {image["id"]: row for row, image in enumerate(images)}

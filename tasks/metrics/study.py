@@ -65,14 +65,14 @@ class Study:
         for key, value in values.point.items():
             if not np.isfinite(value):
                 found[key] = Figure(math.nan, "not_defined")
-            elif key in ends or key not in rows or self._needs_none(key, value, rows[key]):
+            elif key in ends or key not in rows or self._stands_alone(key, value, rows[key]):
                 kept = key[2] == tables.HEADLINE[task] and tables.ALL in key[:2]
                 found[key] = Figure(value, "ok", values.resampled.get(key) if kept else None, *ends.get(key, ()))
             else:
                 found[key] = Figure(value, "insufficient")
         return found
 
-    def _needs_none(self, key: Key, value: float, row: Row) -> bool:
+    def _stands_alone(self, key: Key, value: float, row: Row) -> bool:
         """Whether a figure stands without an interval: one that has none, or a rate of nothing among enough units."""
         if key[2] in WITHOUT_INTERVAL:
             return True

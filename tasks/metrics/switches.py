@@ -80,7 +80,7 @@ class Annotations:
         """Whether an object that counts is hidden in a frame, and which others that count its box overlaps.
 
         Hidden is what carries the tag or an annotated share above HIDDEN_SHARE. Where no share is annotated, so
-        is an object of whose box another one, ignored ones included but no crowd, covers that much: which of the two
+        is an object of whose box another one, ignored ones included but no crowd, covers as much: which of the two
         stands in front is then unknown.
         """
         start, stop = np.searchsorted(self.frame, [frame, frame + 1])
@@ -94,7 +94,7 @@ class Annotations:
         hidden = bool(self.tagged[place])
         if np.isnan(self.occlusion[place]):
             area = (boxes[own, 2:] - boxes[own, :2]).prod()
-            hidden |= bool((shared[~self.crowd[here]] >= max(HIDDEN_SHARE * area, np.finfo(float).tiny)).any())
+            hidden |= bool((shared[~self.crowd[here]] > HIDDEN_SHARE * area).any())
         else:
             hidden |= bool(self.occlusion[place] > HIDDEN_SHARE)
         return hidden, met

@@ -1,6 +1,8 @@
 """Classification of one cell's frames."""
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +11,7 @@ import pandas as pd
 from tasks import tables
 from tasks.metrics import ABSTAIN_BELOW, TEMPERATURE, calibration, classification, examples, operation
 from tasks.metrics.cell.measured import Measured, confusion_rows, reliability_rows
-from tasks.metrics.instances import Bools, Ints
+from tasks.metrics.instances import Bools, Floats, Ints
 from tasks.metrics.plan import slices_of
 from tasks.metrics.predictions import CellPredictions, ModelFacts
 from tasks.metrics.study import Study, Values
@@ -48,13 +50,7 @@ def measure(
     for item in slices_of(task, truth):
         points = classification.figures(scores, truth.labels, item.frames)
         resampled = classification.resampled(scores, truth.labels, study.resampler, item.frames)
-        for place, name in enumerate((tables.ALL, *names)):
-            values.put(
-                item.name,
-                name,
-                {metric: float(found[place]) for metric, found in points.items()},
-                {metric: rows[place] for metric, rows in resampled.items()},
-            )
+        _put(values, item.name, names, points, resampled)
     labelled = truth.labels >= 0
     sure, right = answers(scores, truth)
     values.put(
@@ -70,13 +66,7 @@ def measure(
         {"aurc": operation.aurc_resampled(sure, right, study.resampler, labelled)},
     )
     points, resampled = operation.abstention(sure, right, truth.labels, len(names), abstain_below, study.resampler)
-    for place, name in enumerate((tables.ALL, *names)):
-        values.put(
-            tables.ALL,
-            name,
-            {metric: float(found[place]) for metric, found in points.items()},
-            {metric: rows[place] for metric, rows in resampled.items()},
-        )
+    _put(values, tables.ALL, names, points, resampled)
     told = examples.of_classification(scores, truth.labels, names)
     true, said = truth.labels[labelled], scores[labelled].argmax(axis=1)
     rows = {
@@ -87,6 +77,19 @@ def measure(
         said = np.where(sure[labelled] >= abstain_below, said, len(names))
         rows["answers"] = _confusion(true, said, [*names, tables.UNKNOWN])
     return Measured(values, told, rows)
+
+
+def _put(
+    values: Values, slice_: str, names: Sequence[str], points: Mapping[str, Floats], resampled: Mapping[str, Any]
+) -> None:
+    """Enter metrics of one slice, whose first row is of all classes together and the others of each."""
+    for place, name in enumerate((tables.ALL, *names)):
+        values.put(
+            slice_,
+            name,
+            {metric: float(found[place]) for metric, found in points.items()},
+            {metric: rows[place] for metric, rows in resampled.items()},
+        )
 
 
 def _confusion(true: Ints, said: Ints, names: list[str]) -> pd.DataFrame:

@@ -78,6 +78,7 @@ def test_hidden_by_tag_at_any_time_from_the_last_match_on(frame):
 def test_hidden_by_the_annotated_share():
     tracks = [{5: HERE}, {6: HERE}]
     assert found([{1: HERE}] * 2, tracks, occlusion=0.51) == [(1, 1, 5, 6, "occlusion")]
+    assert found([{1: HERE}] * 2, tracks, occlusion=0.5) == [(1, 1, 5, 6, "none")]  # `partial` to the slices
     assert found([{1: HERE}] * 2, tracks, occlusion=0.49) == [(1, 1, 5, 6, "none")]
 
 
@@ -135,7 +136,7 @@ def crowded(draw):
         tracks.append({names[p]: boxes[p].tolist() for p in range(n_objects) if rng.random() < 0.75})
     pairs = [(frame, track) for frame, there in enumerate(truth) for track in there]
     some = {name: {pair for pair in pairs if rng.random() < 0.1} for name in ("tagged", "ignored", "crowd")}
-    return truth, tracks, some | {"occlusion": draw(st.sampled_from([np.nan, 0.2, 0.7]))}
+    return truth, tracks, some | {"occlusion": draw(st.sampled_from([np.nan, 0.2, 0.5, 0.7]))}
 
 
 def spelled_out(truth, tracks, marks):
@@ -172,9 +173,9 @@ def spelled_out(truth, tracks, marks):
             area = (box[2] - box[0]) * (box[3] - box[1])
             over = [shared(box, b) for o, b in truth[f].items() if o != one and (f, o) not in marks["crowd"]]
             known = not np.isnan(marks["occlusion"])
-            if (f, one) in marks["tagged"] or (known and marks["occlusion"] >= 0.5):
+            if (f, one) in marks["tagged"] or (known and marks["occlusion"] > 0.5):
                 return "occlusion"
-            if not known and any(2 * part >= area for part in over):
+            if not known and any(2 * part > area for part in over):
                 return "occlusion"
         return "missed" if now - last > 1 else "none"
 
