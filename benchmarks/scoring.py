@@ -7,24 +7,18 @@ to benchmarks/scoring.csv, and from there to benchmarks/scoring.md: each run rep
 """
 
 import argparse
-import contextlib
-import csv
-import io
 import json
 import multiprocessing
-import os
-import platform
 import resource
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from benchmarks import generated, peers
+from benchmarks import generated, peers, records
 from benchmarks.peers import timed
 from tasks.metrics import detection, matching, tracking
 from tasks.metrics.resampling import Resampler, unit_weights
@@ -48,7 +42,7 @@ class Size:
 FULL: Final = Size("full", n_images=5000, n_sequences=20, n_frames=600)
 QUICK: Final = Size("quick", n_images=1000, n_sequences=5, n_frames=200)
 
-BARS: Final[dict[str, tuple[str, float]]] = {
+BARS: Final[dict[str, records.Bar]] = {
     "map_difference": ("at most", 1e-9),
     "map_speedup": ("at least", 4.0),
     "resampled_in_pycocotools_maps": ("at most", 10.0),
@@ -198,34 +192,14 @@ def _gap(found: Any, expected: Any) -> float:
     return float(np.nan_to_num(np.abs(found - expected)).max(initial=0.0))
 
 
-def machine() -> dict[str, str]:
-    """What the figures depend on."""
-    model = platform.machine()
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    packages = ("numpy", "scipy", "pycocotools", "torchmetrics", "trackeval")
-    return {
-        "processor": f"{model}, {os.cpu_count()} cores",
-        "memory": f"{memory / 1e9:.0f} GB",
-        "threads": f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'not set')}",
-        "load": f"load {os.getloadavg()[0]:.1f} at the start",
-        "software": ", ".join([f"Python {platform.python_version()}", *(f"{p} {version(p)}" for p in packages)]),
-    }
-
-
 def run(size: Size) -> dict[str, Any]:
     """Measure everything; what the last line of output says."""
-    facts = machine()
+    facts = records.machine(("numpy", "scipy", "pycocotools", "torchmetrics", "trackeval"))
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as child:
         boxes = child.submit(measure_detection, size).result()
     figures = {"detection": boxes, "tracking": measure_tracking(size)}
     everything = boxes | figures["tracking"]
-    bars = {
-        name: {"value": everything[name], "bar": f"{sense} {limit:g}", "holds": _holds(everything[name], sense, limit)}
-        for name, (sense, limit) in BARS.items()
-    }
+    bars = records.judged(everything, BARS)
     return {
         "size": size.name,
         "machine": facts,
@@ -235,20 +209,14 @@ def run(size: Size) -> dict[str, Any]:
     }
 
 
-def _holds(value: float, sense: str, limit: float) -> bool:
-    return value >= limit if sense == "at least" else value <= limit
-
-
 def rows(result: dict[str, Any]) -> list[dict[str, str]]:
     """A run as the rows of scoring.csv: one a figure, and the machine's facts."""
     found = []
     for part in ("machine", "detection", "tracking"):
         for figure, value in result[part].items():
             bar = result["bars"].get(figure, {"bar": "", "holds": ""})
-            text = value if isinstance(value, str) else f"{value:.4g}" if isinstance(value, float) else str(value)
-            found.append(
-                [result["size"], part, figure, text, bar["bar"], {True: "yes", False: "no"}.get(bar["holds"], "")]
-            )
+            holds = {True: "yes", False: "no"}.get(bar["holds"], "")
+            found.append([result["size"], part, figure, records.written(value), bar["bar"], holds])
     return [dict(zip(COLUMNS, row, strict=True)) for row in found]
 
 
@@ -272,19 +240,7 @@ def page(table: list[dict[str, str]]) -> str:
 
 def write(result: dict[str, Any], folder: Path) -> None:
     """Put a run into scoring.csv in place of the last one of its size, and write scoring.md from that."""
-    path, table = folder / "scoring.csv", rows(result)
-    if path.exists():
-        with path.open(encoding="utf-8", newline="") as file:
-            table += [row for row in csv.DictReader(file) if row["size"] != result["size"]]
-    table.sort(key=lambda row: row["size"])
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table)
-    for target, content in ((path, text.getvalue()), (folder / "scoring.md", page(table))):
-        temporary = target.with_suffix(".tmp")
-        temporary.write_text(content, encoding="utf-8")
-        temporary.replace(target)
+    records.replace(rows(result), folder / "scoring.csv", COLUMNS, ["size"], page)
 
 
 def main() -> int:

@@ -5,6 +5,7 @@ Exit status: 0 done; 1 the work failed or a gate did; 2 the user's input is wron
 
 import argparse
 import importlib
+import json
 import logging
 import os
 import signal
@@ -112,8 +113,38 @@ def _parser() -> argparse.ArgumentParser:
     said.add_argument("--severity", type=int, metavar="S", help="0 is clean")
     said.add_argument("--to", type=Path, required=True, metavar="FILE.csv")
     of_run(add("gate", _gate, "Judge the scores by the gates of params; status 1 when one fails."))
+    listed = add("corruptions", _corruptions, "List the corruptions.", params=False)
+    listed.add_argument("globs", nargs="*", metavar="GLOB", help="only those whose name or family matches")
+    listed.add_argument("--json", action="store_true", help="everything that is stated of each, as JSON")
+    _add_corrupt(add("corrupt", _corrupt, "Corrupt an image, a folder of images or a video.", params=False))
     of_run(add("ui", _ui, "Keep the run's Prefect server up and print its address."))
     return parser
+
+
+def _add_corrupt(added: argparse.ArgumentParser) -> None:
+    added.description = (
+        "Corrupt an image, a folder of images or a video, which is written as near-lossless H.264 at its own frame "
+        "rate, without sound; or draw a contact sheet of all severities. `stormglass corruptions` lists the names; "
+        "`a + b` composes them, `a during 4:8` is a burst."
+    )
+    added.add_argument("source", type=Path, metavar="IN", help="an image, a folder of images or a video")
+    added.add_argument(
+        "target", type=Path, metavar="OUT", nargs="?", help="of the same kind; written whole or not at all"
+    )
+    added.add_argument(
+        "--name", action="append", default=[], metavar="NAME", help="for a sheet also a glob or a family, several times"
+    )
+    amount = added.add_mutually_exclusive_group()
+    amount.add_argument("--severity", type=int, metavar="N", help="1 to 5")
+    amount.add_argument("--level", type=float, metavar="X", help="a strength of your own, in the corruption's unit")
+    added.add_argument("--seed", type=int, default=0, metavar="N")
+    added.add_argument(
+        "--scale-to", type=_positive, metavar="PX", help="parameters in px are meant for frames of this shorter side"
+    )
+    added.add_argument(
+        "--sheet", type=Path, metavar="FILE.png", help="a contact sheet of all severities: of the image or middle frame"
+    )
+    added.add_argument("--force", action="store_true", help="write over what is there")
 
 
 def _positive(text: str) -> int:
@@ -206,6 +237,33 @@ def _predictions(arguments: argparse.Namespace) -> None:
 
     asked = {name: getattr(arguments, name) for name in ("model", "corruption", "severity")}
     print(predictions.write(_params(arguments), arguments.to, **asked))
+
+
+def _corruptions(arguments: argparse.Namespace) -> None:
+    from tasks.corruptions import CORRUPTIONS, listing
+
+    chosen = listing.select(CORRUPTIONS, arguments.globs)
+    if arguments.json:
+        print(json.dumps([listing.facts(corruption) for corruption in chosen], indent=1, ensure_ascii=False))
+    else:
+        print("\n".join(listing.table(chosen)))
+
+
+def _corrupt(arguments: argparse.Namespace) -> None:
+    from flows import corrupt
+
+    if arguments.target is None and arguments.sheet is None:
+        raise InputError("corrupt: expected OUT, or --sheet FILE.png for a contact sheet.")
+    common = {"seed": arguments.seed, "scale_to": arguments.scale_to}
+    if arguments.target is not None:
+        if len(arguments.name) != 1:
+            raise InputError(f"corrupt: expected one --name (`a + b` composes several), got {len(arguments.name)}.")
+        if arguments.severity is None and arguments.level is None:
+            raise InputError("corrupt: expected --severity 1 to 5, or --level with a strength of your own.")
+        amount = corrupt.Amount(arguments.name[0], arguments.severity, arguments.level, **common)
+        print(corrupt.write(arguments.source, arguments.target, amount, force=arguments.force))
+    if arguments.sheet is not None:
+        print(corrupt.write_sheet(arguments.source, arguments.sheet, arguments.name, **common, force=arguments.force))
 
 
 def _ui(arguments: argparse.Namespace) -> None:

@@ -7,7 +7,9 @@ from tasks import gates, tables
 
 
 def judge(run: Run) -> int:
-    """Print a line for each rule and model; 1 unless every rule passed, for one that cannot be judged is no success.
+    """Print a line for each rule and model; 1 unless every rule lets the version through.
+
+    One that cannot be judged does not; an uncertain one does where its `on_uncertain` says so.
 
     Raises:
         InputError: there are no scores yet, or a rule asks for what they do not have.

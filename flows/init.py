@@ -26,12 +26,15 @@ models:
 
 baseline: null                  # with two models: the one that differences are taken against
 
-corruptions:                    # family -> names; a name may carry its own levels
+corruptions:                    # family -> names (`stormglass corruptions` lists them); a name may carry own levels
   blur: [defocus_blur, motion_blur]
   low_light: [low_light]
   weather: [fog, rain, snow]
   compression: [jpeg_compression, {h264: {crf: [23, 30, 37, 44, 51]}}]
+  # Several at once, in the order of the light's way (low_light stays at 2), and a burst: frames 4 to 7 of each clip.
+  # composed: [low_light 2 + rain + h264, fog during 4:8, {low_light + rain: {severity: [2, 4]}}]
 severities: [1, 2, 3, 4, 5]
+scale_to: null                  # e.g. 480: parameters in px are meant for that shorter side, scaled to the frame's
 
 slices:
   attributes: []                # columns of your frames, e.g. [camera, time_of_day]
@@ -83,7 +86,7 @@ stages:
       - tables
   infer:
     cmd: stormglass infer
-    params: [dataset, models, corruptions, severities, run.seed, run.precision]
+    params: [dataset, models, corruptions, severities, scale_to, run.seed, run.precision]
     deps:
       - ${dataset.path}
       - tables
@@ -100,7 +103,7 @@ stages:
       - scores
   gallery:
     cmd: stormglass gallery
-    params: [dataset, models, baseline, corruptions, severities, report.pictures, run.seed]
+    params: [dataset, models, baseline, corruptions, severities, scale_to, report.pictures, run.seed]
     deps:
       - ${dataset.path}
       - tables
@@ -110,7 +113,7 @@ stages:
       - gallery
   publish:
     cmd: stormglass publish
-    params: [dataset, models, baseline, corruptions, severities, slices, metrics, gates, report]
+    params: [dataset, models, baseline, corruptions, severities, scale_to, slices, metrics, gates, report]
     deps:
       - tables
       - scores

@@ -1,7 +1,18 @@
 """Where a run keeps its files: every path that one stage writes and another reads."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+
+def slug(name: str) -> str:
+    """A corruption's name, which may be put together of several, as part of a path or an HTML id.
+
+    Example:
+        >>> slug("low_light 2 + rain during 4:8"), slug("fog")
+        ('low_light.2..rain.during.4.8', 'fog')
+    """
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name.replace(" + ", "..").replace(" ", ".").replace(":", "."))
 
 
 @dataclass(frozen=True)

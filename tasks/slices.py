@@ -1,8 +1,9 @@
 """Slices: the subsets of the data that get figures of their own.
 
 Names: `camera=north` (a value of a column of `frames`), `camera=north & time_of_day=night` (crossed), `brightness=low`
-(a third of a measurement), `query:NAME` (a pandas expression over `frames` and measurements), and of objects
-`size=small` (COCO's area ranges) and `occluded=yes` (a tag).
+(a third of a measurement), `query:NAME` (a pandas expression over `frames` and measurements), of objects `size=small`
+(COCO's area ranges) and `occluded=yes` (a tag), and where corruptions come in bursts `burst 4:8=before`, `during` and
+`after`: by frame index, so that `after` says how well a model recovers.
 """
 
 import difflib
@@ -43,6 +44,7 @@ class Slice:
         clips: (n_clips,) the clips inside, in order of first appearance; None where whole clips cannot be told apart.
         objects: (n_objects,) for a tag of objects: the truth inside. Truth outside is ignored.
         area_px2: for a size: the range of areas.
+        stretch: A stretch of time of each clip: tracking is measured on the frames inside, though whole clips are not.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Slice:
     clips: Mask | None
     objects: Mask | None = None
     area_px2: tuple[float, float] | None = None
+    stretch: bool = False
 
     @property
     def of_objects(self) -> bool:
@@ -63,7 +66,12 @@ class Slice:
 
 
 def build(
-    choice: settings.Slices, frames: pd.DataFrame, objects: pd.DataFrame, quality: pd.DataFrame | None = None
+    choice: settings.Slices,
+    frames: pd.DataFrame,
+    objects: pd.DataFrame,
+    quality: pd.DataFrame | None = None,
+    *,
+    bursts: Sequence[tuple[int, int]] = (),
 ) -> tuple[Slice, ...]:
     """The slices of `choice` over the scored `frames` and their `objects`, `all` first.
 
@@ -72,6 +80,7 @@ def build(
         frames: rows of the table `frames`, those that are scored.
         objects: rows of the table `objects`, those of these frames.
         quality: the table `quality`; None where the data were prepared without it.
+        bursts: intervals of frame indices, from the first on and before the second.
 
     Raises:
         InputError: an attribute or a measurement that the tables do not have, or a query that does not evaluate to yes
@@ -91,6 +100,14 @@ def build(
     for name, query in choice.query.items():
         mask = _query(name, query, frames.join(measured[measured.columns.difference(frames.columns)]))
         found.append(Slice(f"query:{name}", mask, lift.whole(mask)))
+    for start, stop in bursts:
+        index = frames["frame_index"].to_numpy(np.int64)
+        parts = {"before": index < start, "during": (index >= start) & (index < stop), "after": index >= stop}
+        found += [
+            Slice(f"burst {start}:{stop}={name}", mask, lift.whole(mask), stretch=True)
+            for name, mask in parts.items()
+            if mask.any()
+        ]
     every = found[0]
     for column in choice.object:
         if column == "size":

@@ -1,8 +1,9 @@
 """The part store: what one model said of one shard under one corruption, found again by the hash of what decided it.
 
 A part is three files: `<aa>/<key>.parquet` (table `predictions`), `<key>.timings.parquet` (facts of the run that made
-it) and `<key>.json`, the record: the table's sha256 and size, and in plain words what the key hashed. The record is
-written last, so a part without one does not exist; whatever kills a writer leaves no half part.
+it) and `<key>.json`, the record: the table's sha256 and size, in plain words what the key hashed, and what is known of
+the clips as a codec left them. The record is written last, so a part without one does not exist; whatever kills a
+writer leaves no half part.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
@@ -25,6 +26,9 @@ import pyarrow.parquet as pq
 from tasks import tables
 
 LOGGER = logging.getLogger(__name__)
+
+Coding: TypeAlias = Mapping[str, Mapping[str, float]]
+"""By clip: facts (unit in the name, `bitrate_kbps`) to values."""
 
 STALE_S: Final = 3600.0
 """A temporary file this old was left by a killed writer: parts take milliseconds to write."""
@@ -65,7 +69,14 @@ class Store:
             return False
         return True
 
-    def put(self, key: str, predictions: pd.DataFrame, timings: pd.DataFrame, decided_by: Mapping[str, Any]) -> None:
+    def put(
+        self,
+        key: str,
+        predictions: pd.DataFrame,
+        timings: pd.DataFrame,
+        decided_by: Mapping[str, Any],
+        coding: Coding | None = None,
+    ) -> None:
         """Store a part, whole or not at all. Of two writers of one key, the second's work is dropped.
 
         Args:
@@ -73,9 +84,12 @@ class Store:
             predictions: the table `predictions`.
             timings: the table `timings`.
             decided_by: what the key hashed; kept in the record for people.
+            coding: facts of coded clips; kept in the record.
         """
         data = _parquet("predictions", predictions)
         record = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "decided_by": decided_by}
+        if coding:
+            record["coding"] = coding
         files = {
             _name(key, ".timings.parquet"): _parquet("timings", timings),
             _name(key, ".parquet"): data,
@@ -100,6 +114,14 @@ class Store:
         except FileNotFoundError:
             return pd.DataFrame(columns=tables.SCHEMAS["timings"].names)
         return tables.from_arrow("timings", pq.read_table(pa.BufferReader(data)), f"timings of part {key}")
+
+    def coding(self, key: str) -> Coding:
+        """Facts of the part's clips as a codec left them; empty without a codec, or without the part."""
+        try:
+            found: Coding = json.loads(self._files.read(_name(key, ".json"))).get("coding", {})
+        except (FileNotFoundError, ValueError):
+            return {}
+        return found
 
     def link(self, key: str, destination: Path) -> None:
         """Put the part's file at `destination`: a hard link where the file system can, else a copy.

@@ -28,6 +28,10 @@ FAMILIES: Mapping[str, Sequence[Any]] = {
     "compression": ["jpeg_compression", {"h264": {"crf": [23, 30, 37, 44, 51]}}],
 }
 UNITS = {"low_light": "exposure_ev", "jpeg_compression": "quality", "h264": "crf", "defocus_blur": "radius_px"}
+CODING = {
+    "bitrate_kbps": {str(s): [900.0 / 2**s, 700.0 / 2**s, 1200.0 / 2**s] for s in range(1, 6)},
+    "qp_mean": {str(s): [20.0 + 6 * s] * 3 for s in range(1, 6)},
+}
 SLICES = (
     *("camera=east", "camera=north", "camera=unseen", "time_of_day=day", "time_of_day=dusk", "time_of_day=night"),
     *("traffic=busy", "traffic=quiet"),
@@ -193,11 +197,17 @@ def _strength(name: str, severity: int) -> float:
     return [25.0, 18.0, 15.0, 10.0, 7.0][severity - 1] if name == "jpeg_compression" else 1.5 * severity
 
 
-def gates(run: Params, *, statuses: Sequence[str] = ("pass", "fail"), slice_: str = "camera=north") -> pd.DataFrame:
+def gates(
+    run: Params,
+    *,
+    statuses: Sequence[str] = ("pass", "fail"),
+    slice_: str = "camera=north",
+    on_uncertain: str = "fail",
+) -> pd.DataFrame:
     """Gate rows with the given statuses, as `tasks.gates.evaluate` would hand them over."""
     columns = [
         *("rule", "task", "metric", "model", "corruption", "family", "severity", "slice", "class", "observed"),
-        *("threshold", "low", "high", "n_units", "status", "reason"),
+        *("threshold", "low", "high", "n_units", "status", "reason", "ships"),
     ]
     rows = [
         {
@@ -217,10 +227,13 @@ def gates(run: Params, *, statuses: Sequence[str] = ("pass", "fail"), slice_: st
             "n_units": 48,
             "status": status,
             "reason": f"mAP {0.2 + 0.01 * i:.3f}, at least 0.25 is asked for",
+            "ships": status == "pass" or (status, on_uncertain) == ("uncertain", "pass"),
         }
         for i, status in enumerate(statuses)
     ]
-    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(("observed", "low", "high"), float))
+    return pd.DataFrame(rows, columns=columns).astype(
+        dict.fromkeys(("observed", "low", "high"), float) | {"ships": bool}
+    )
 
 
 def card(name: str = "made-up junction") -> dict[str, Any]:
@@ -271,13 +284,15 @@ def gallery(run: Params, folder: Path, *, tasks: Sequence[str], frames: int = 2,
                 "name": choice.name,
                 "family": choice.family,
                 "parameter": "level",
-                "unit": "x",
+                "measure": "of nothing",
+                "stage": "sensor",
                 "version": 1,
                 "temporal": "fresh",
                 "moves_pixels": choice.name == "snow",
                 "whole_clip": False,
                 "source": "Made up.",
                 "note": "",
+                "coding": CODING if choice.name == "h264" else {},
                 "levels": [[s, 1.0 * s, UNITS.get(choice.name)] for s in choice.severities(run.severities)],
                 "strip": {str(s): f"{choice.name}-{s}-0.webp" for s in (1, 3, 5)},
             }

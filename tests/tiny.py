@@ -105,7 +105,7 @@ from tasks.corruptions import Corruption
 {function}
 
 CORRUPTION = Corruption(
-    name="plugged", family="test", parameter="amount", measure="nothing", levels=(1, 2, 3, 4, 5), version=1,
+    name="plugged", family="test", table={{"amount": (1, 2, 3, 4, 5)}}, measure="nothing", bounds=(0, 9), version=1,
     temporal="constant", stage="sensor", source="a test", frame=frame,
 )
 """

@@ -1,16 +1,31 @@
 """Corruptions of images and video: the registry, and the functions that apply it.
 
 Adding one is a function and an entry in its family's file. Another package adds its own by an entry point of the group
-`stormglass.corruptions` that names a `Corruption`.
+`stormglass.corruptions` that names a `Corruption`. Names are also put together: `low_light + rain + h264` acts in the
+order of the light's way, `fog during 4:8` on the frames 4 to 7 of each clip (see `compose`).
 """
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
-from tasks.corruptions import blur, codec, digital, engine, light, noise, weather
-from tasks.corruptions.interface import SEVERITIES, STAGES, Corruption, Level, Moment
+from tasks.corruptions import (
+    blur,
+    codec,
+    colour,
+    compose,
+    digital,
+    engine,
+    lens,
+    light,
+    noise,
+    occlusion,
+    rain,
+    weather,
+)
+from tasks.corruptions.interface import SEVERITIES, STAGES, Corruption, Level
+from tasks.corruptions.seeds import Moment
 from tasks.errors import InputError
 from tasks.params import CorruptionChoice
 
@@ -32,6 +47,9 @@ __all__ = [
 GROUP = "stormglass.corruptions"
 
 Frames = TypeVar("Frames")  # a NumPy array or a torch tensor
+
+Record = Callable[[str, Mapping[str, float]], None]
+"""Takes what is known of a coded clip: its id, and name (unit and all) to value."""
 
 
 def gather(own: Iterable[Corruption], others: Iterable[EntryPoint]) -> dict[str, Corruption]:
@@ -62,7 +80,10 @@ def _add(registry: dict[str, Corruption], corruption: Corruption, where: str) ->
 
 
 CORRUPTIONS = gather(
-    (*noise.ENTRIES, *blur.ENTRIES, *light.ENTRIES, *weather.ENTRIES, *digital.ENTRIES, *codec.ENTRIES),
+    (
+        *(*noise.ENTRIES, *blur.ENTRIES, *light.ENTRIES, *weather.ENTRIES, *rain.ENTRIES, *lens.ENTRIES),
+        *(*occlusion.ENTRIES, *colour.ENTRIES, *digital.ENTRIES, *codec.ENTRIES),
+    ),
     entry_points(group=GROUP),
 )
 
@@ -79,6 +100,8 @@ def corrupt(
     seed: int = 0,
     clips: str | Sequence[str] = "",
     first_frame: int | Sequence[int] = 0,
+    scale_to: int | None = None,
+    record: Record | None = None,
 ) -> Frames:
     """Corrupt frames; the input stays as it is.
 
@@ -87,13 +110,17 @@ def corrupt(
     which need the whole clip (`CORRUPTIONS[name].whole_clip`).
 
     Args:
-        frames: uint8 RGB (T, H, W, 3), at least 32 x 32 px, a NumPy array or a torch tensor.
-        name: A name of `CORRUPTIONS`.
+        frames: uint8 RGB (T, H, W, 3), or grey (T, H, W, 1), at least 32 x 32 px; a NumPy array, or a torch tensor,
+            which is corrupted on its device.
+        name: A name of `CORRUPTIONS`, or several put together (`find`).
         severity: 1..5; or
         level: the physical strength, in the parameter's unit, where the corruption accepts one.
         seed: The run's seed.
         clips: One id where the frames follow each other in one clip, or one id for each frame.
         first_frame: The first frame's index in its clip, or an index for each frame.
+        scale_to: The shorter side, in px, that parameters in pixels are meant for: they are scaled with the frame's.
+            None: they are the frame's own pixels, as in the published benchmark.
+        record: Called once for each coded clip with its bitrate and the like.
 
     Returns:
         The corrupted frames: the same kind, shape and device.
@@ -108,10 +135,8 @@ def corrupt(
         >>> darker.shape, bool(darker.mean() < 80)
         ((2, 32, 48, 3), True)
     """
-    corruption = find(name)
-    corrupted: Frames = engine.corrupt_frames(
-        frames, corruption, corruption.at(severity, level), seed=seed, clips=clips, first_frame=first_frame
-    )
+    setting = _setting(name, severity, level, seed, scale_to, record)
+    corrupted: Frames = engine.corrupt_frames(frames, setting, clips=clips, first_frame=first_frame)
     return corrupted
 
 
@@ -124,6 +149,8 @@ def corrupt_stream(
     seed: int = 0,
     clips: str = "",
     first_frame: int = 0,
+    scale_to: int | None = None,
+    record: Record | None = None,
 ) -> Iterator[Frames]:
     """Corrupt the frames (H, W, 3) of one clip as they come, in bounded memory; the same pixels as `corrupt`.
 
@@ -135,9 +162,18 @@ def corrupt_stream(
         >>> [frame.shape for frame in corrupt_stream(clip, name="pixelate", severity=3)]
         [(32, 32, 3), (32, 32, 3)]
     """
+    setting = _setting(name, severity, level, seed, scale_to, record)
+    return engine.corrupt_each(frames, setting, clip=clips, first_frame=first_frame)
+
+
+def _setting(
+    name: str, severity: int | None, level: float | None, seed: int, scale_to: int | None, record: Record | None
+) -> engine.Setting:
     corruption = find(name)
-    return engine.corrupt_each(
-        frames, corruption, corruption.at(severity, level), seed=seed, clip=clips, first_frame=first_frame
+    if scale_to is not None and scale_to < 1:
+        raise InputError(f"{name}: expected scale_to as a shorter side in px, 1 or more, got {scale_to}.")
+    return engine.Setting(
+        corruption, corruption.at(severity, level), seed, scale_to, record or (lambda _clip, _facts: None)
     )
 
 
@@ -153,19 +189,25 @@ def strength(name: str, severity: int | None = None, level: float | None = None)
         (3.0, 'radius_px')
     """
     corruption = find(name)
-    return corruption.at(severity, level).strength, corruption.unit
+    return corruption.at(severity, level).strength, corruption.parameter
 
 
 def find(name: str) -> Corruption:
-    """The entry of `name`.
+    """The corruption of `name`, which may be put together of several: see `compose.read`.
 
     Raises:
-        InputError: unknown; the message names the nearest known one.
+        InputError: unknown, with the nearest known name; or not put together as names are.
+
+    Example:
+        >>> [part.corruption.name for part in find("h264 + low_light 2 + rain").parts]
+        ['rain', 'low_light', 'h264']
     """
     if name in CORRUPTIONS:
         return CORRUPTIONS[name]
     if name == "clean":
         raise InputError("'clean' is no corruption: it is the frame as it is.")
+    if compose.is_composed(name):
+        return compose.read(name, find)
     near = difflib.get_close_matches(name, CORRUPTIONS, n=1, cutoff=0.4)
     hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(CORRUPTIONS)}."
     raise InputError(f"Unknown corruption '{name}'; {hint}")
@@ -188,11 +230,6 @@ def check_choice(choice: CorruptionChoice) -> None:
         raise InputError(f"{where}: {error}") from None
     if choice.levels is None:
         return
-    if not corruption.accepts_levels:
-        able = ", ".join(name for name, other in CORRUPTIONS.items() if other.accepts_levels)
-        raise InputError(
-            f"{where}.{choice.name} has severities only, no levels of its own; corruptions that accept levels: {able}."
-        )
     if choice.parameter != corruption.parameter:
         raise InputError(
             f"{where}.{choice.name}: expected the parameter '{corruption.parameter}', got '{choice.parameter}'."

@@ -1,29 +1,50 @@
-"""Digital processing of the benchmark, and its two still-image compressions. Formulas: imagecorruptions 1.1.2."""
+"""Elastic distortion, and the two still-image compressions of the benchmark. Formulas: imagecorruptions 1.1.2."""
 
 from io import BytesIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.corruptions import reference
-from tasks.corruptions.interface import Corruption, Level, Moment, Pixels
+from tasks.corruptions.arrays import Array, Arrays
+from tasks.corruptions.blur import gaussian_kernel
+from tasks.corruptions.interface import Corruption, Level, Pixels
+from tasks.corruptions.seeds import Moment, Moments, streams
+
+_ALPHA = 250.0  # the reference's alpha at strength 1
+_SIGMA = 0.01  # of the height down the columns, of the width along the rows
+_DRAWN = 0.005  # steps are drawn from +- this share of the height
 
 
-def contrast(frame: Pixels, level: Level, _moment: Moment) -> Pixels:
-    """Deviations from each channel's mean, times `factor`."""
-    x = frame / 255.0
-    means = np.mean(x, axis=(0, 1), keepdims=True)
-    # Cut, not rounded: as the reference.
-    return np.asarray((np.clip((x - means) * level.strength + means, 0, 1) * 255).astype(np.uint8))
+def elastic_transform(arrays: Arrays, frames: Array, level: Level, moments: Moments) -> Array:
+    """Each pixel shows a place nearby: uniform steps, softened and enlarged, one field for the clip."""
+    height, width = frames.shape[1:3]
+    strength_px = _ALPHA * level["alpha"] * _DRAWN * height
+
+    def places(way: int) -> Array:
+        start = np.indices((height, width))[way].astype(np.float32)[None]
+        return arrays.per_clip(
+            moments,
+            ("elastic_transform", way, height, width, level["alpha"]),
+            lambda seeds: arrays.array(start) + strength_px * elastic_field(arrays, seeds, way, height, width),
+        )
+
+    return arrays.to_codes(arrays.sample(arrays.to_float(frames), places(0), places(1), "symmetric"))
 
 
-def pixelate(frame: Pixels, level: Level, _moment: Moment) -> Pixels:
+def elastic_field(arrays: Arrays, seeds: NDArray[np.uint64], way: int, height: int, width: int) -> Array:
+    """Uniform numbers in -1..1, softened by a Gaussian of 0.01 of the size; way 0 is down, 1 across."""
+    drawn = arrays.array(((np.arange(65536) + 0.5) / 32768 - 1).astype(np.float32))
+    noise = arrays.lut(arrays.field(streams(seeds, way), (height, width)), drawn)
+    down, along = (gaussian_kernel(_SIGMA * size, truncate=3) for size in (height, width))
+    return arrays.separable(noise, down, along, "symmetric")
+
+
+def pixelate(arrays: Arrays, frames: Array, level: Level, _moments: Moments) -> Array:
     """Down by boxes to `scale` of the size, up again by nearest neighbours."""
-    from PIL import Image
-
-    height, width = frame.shape[:2]
-    small = (max(1, int(width * level.strength)), max(1, int(height * level.strength)))
-    image = Image.fromarray(frame).resize(small, Image.Resampling.BOX)
-    return np.array(image.resize((width, height), Image.Resampling.NEAREST))
+    height, width = frames.shape[1:3]
+    small = arrays.shrink(frames, max(1, int(height * level["scale"])), max(1, int(width * level["scale"])))
+    return arrays.enlarge(small, height, width)
 
 
 def jpeg_compression(frame: Pixels, level: Level, _moment: Moment) -> Pixels:
@@ -31,82 +52,51 @@ def jpeg_compression(frame: Pixels, level: Level, _moment: Moment) -> Pixels:
     from PIL import Image
 
     coded = BytesIO()
-    Image.fromarray(frame).save(coded, "JPEG", quality=int(level.strength))
+    Image.fromarray(frame).save(coded, "JPEG", quality=int(level["quality"]))
     with Image.open(coded) as image:
-        return np.array(image)
+        return np.asarray(image)
 
 
 ENTRIES = (
     Corruption(
-        name="contrast",
-        family="digital",
-        parameter="factor",
-        measure="times",
-        levels=(0.4, 0.3, 0.2, 0.1, 0.05),
-        bounds=(0.0, 10.0),
-        version=1,
-        temporal="constant",
-        stage="processing",
-        source=reference.SOURCE,
-        benchmark="common",
-        frame=contrast,
-        note="lower is worse",
-    ),
-    Corruption(
         name="elastic_transform",
         family="digital",
-        parameter="alpha",
+        table={"alpha": (0.05, 0.065, 0.085, 0.1, 0.12)},
         measure="of 250",
-        levels=(0.05, 0.065, 0.085, 0.1, 0.12),
-        version=1,
+        bounds=(0.0, 2.0),
+        version=2,
         temporal="clip",
-        stage="lens",
+        stage="optics",
         source=reference.SOURCE,
         moves_pixels=True,
         benchmark="common",
-        frame=reference.through("elastic_transform"),
+        batch=elastic_transform,
         note="sigma 0.01 of the size",
-    ),
-    Corruption(
-        name="saturate",
-        family="digital",
-        parameter="factor",
-        measure="times",
-        levels=(0.3, 0.1, 2.0, 5.0, 20.0),
-        version=1,
-        temporal="constant",
-        stage="processing",
-        source=reference.SOURCE,
-        benchmark="validation",
-        frame=reference.through("saturate"),
-        note="severities 1 and 2 take colour away, 3 to 5 add some: no curve over strength",
     ),
     Corruption(
         name="pixelate",
         family="compression",
-        parameter="scale",
+        table={"scale": (0.6, 0.5, 0.4, 0.3, 0.25)},
         measure="times",
-        levels=(0.6, 0.5, 0.4, 0.3, 0.25),
         bounds=(0.01, 1.0),
         version=1,
         temporal="constant",
-        stage="processing",
+        stage="sensor",
         source=reference.SOURCE,
         benchmark="common",
-        frame=pixelate,
+        batch=pixelate,
         note="lower is worse",
     ),
     Corruption(
         name="jpeg_compression",
         family="compression",
-        parameter="quality",
+        table={"quality": (25, 18, 15, 10, 7)},
         measure="libjpeg quality",
-        levels=(25, 18, 15, 10, 7),
         bounds=(1, 95),
         whole_levels=True,
         version=1,
         temporal="constant",
-        stage="coding",
+        stage="codec",
         source=reference.SOURCE,
         benchmark="common",
         frame=jpeg_compression,

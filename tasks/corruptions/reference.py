@@ -10,6 +10,7 @@ copy alone; NumPy, scikit-image and the package itself stay as they are for ever
 - `gaussian(..., multichannel=)`, gone from scikit-image (gaussian_blur, glass_blur);
 - `np.random`: the source draws from NumPy's global state; here it finds the caller's own generator, kept per thread,
   so that nothing global is seeded, locked or restored;
+- `skimage.util.random_noise`, which draws from a generator of its own, unseeded (impulse_noise): it gets our seed;
 - `print`, which it calls for odd image sizes.
 """
 
@@ -25,7 +26,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.corruptions.interface import FrameFunction, Level, Moment, Pixels
+from tasks.corruptions.interface import FrameFunction, Level, Pixels
+from tasks.corruptions.seeds import Moment
 from tasks.errors import InputError
 
 SOURCE = "imagecorruptions 1.1.2"
@@ -66,6 +68,9 @@ def load() -> ModuleType:
         "gaussian": _with_channel_axis(module.gaussian),
         "resource_filename": lambda _module, name: str(path.parent / name),
         "plasma_fractal": _once_per_seed(module.plasma_fractal),
+        "sk": SimpleNamespace(
+            color=module.sk.color, util=SimpleNamespace(random_noise=_seeded(module.sk.util.random_noise))
+        ),
     }
     module.__dict__.update(changes)
     return module
@@ -140,6 +145,10 @@ def _with_channel_axis(filter_image: Callable[..., Any]) -> Callable[..., Any]:
         return filter_image(image, *args, channel_axis=-1 if multichannel else None, **options)
 
     return gaussian
+
+
+def _seeded(random_noise: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *args, **options: random_noise(*args, rng=_drawing.seed, **options)
 
 
 def _once_per_seed(plasma_fractal: Callable[..., NDArray[np.float64]]) -> Callable[..., NDArray[np.float64]]:

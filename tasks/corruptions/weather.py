@@ -1,221 +1,204 @@
-"""Weather: the benchmark's snow, frost, fog, brightness and spatter; rain."""
+"""Weather: the benchmark's snow, frost, fog and spatter. Definitions: imagecorruptions 1.1.2."""
 
-import functools
 import math
-import os
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.corruptions import reference
-from tasks.corruptions.interface import Corruption, Level, Moment, Pixels
-from tasks.errors import InputError
+from tasks.corruptions import frosted, reference
+from tasks.corruptions.arrays import Array, Arrays
+from tasks.corruptions.interface import Corruption, Level
+from tasks.corruptions.plasma import plasma
+from tasks.corruptions.seeds import Moments, streams, uniform
+from tasks.corruptions.spattered import normal_on, spatter
 
-# Rain. A streak is as long as its drop falls while the shutter is open: a shutter open for half of each frame's time
-# (180 degrees, the usual one) moves it by two lengths from frame to frame.
-_LENGTHS_PER_FRAME = 2.0
-_SPEED_SPREAD = 0.15  # drops differ in size, so in speed: uniform, +- this share
-_WIND_DEG = 10.0  # RandomRain's default range
-
-
-@dataclass(frozen=True)
-class _Depth:
-    """Drops at about one distance: near ones are few, long, fast and out of focus, far ones many, short and faint."""
-
-    share: float  # of all drops
-    length: float  # of the frame's height; RandomRain's default is 1 / 8
-    colour: int  # added to what is behind; RandomRain's default is 200
-    blur_px: int  # a box that spreads the colour; RandomRain's 7 leaves streaks in small frames too faint to see
+# Snow. From frame to frame a near flake falls by two standard deviations of its streak, a far one more slowly.
+_STREAKS_PER_FRAME = 2.0
+_FAR_SPEED = 0.6  # of the near flakes'
+_FINEST_FLAKE_PX = 2.0  # of all severities: their flakes come from one field
+# Fog. It drifts by this share of the frame's height from frame to frame: at 25 frames a second through it in 80 s.
+_DRIFT = 0.0005
 
 
-_DEPTHS = (
-    _Depth(share=0.75, length=1 / 14, colour=70, blur_px=1),
-    _Depth(share=0.25, length=1 / 7, colour=200, blur_px=3),
-)
-_ROWS_PER_WIDTH_PX = 600  # streaks are one px wider for each so many rows
-# The sky darkens with the square root of the rain, down to RandomRain's default of 0.7 at severity 5 and beyond.
-_DARKEST, _DARKEST_AT = 0.7, 800.0
+def snow(arrays: Arrays, frames: Array, level: Level, moments: Moments) -> Array:
+    """Whitened, and two sheets of flakes added: a field's peaks, smeared along the wind, and the same turned by 180.
 
-
-def brightness(frame: Pixels, level: Level, _moment: Moment) -> Pixels:
-    """HSV's value, 0..1, plus `added_value`."""
-    from skimage.color import hsv2rgb, rgb2hsv
-
-    hsv = rgb2hsv(frame / 255.0)
-    hsv[:, :, 2] = np.clip(hsv[:, :, 2] + level.strength, 0, 1)
-    # Cut, not rounded: as the reference.
-    return np.asarray((np.clip(hsv2rgb(hsv), 0, 1) * 255).astype(np.uint8))
-
-
-def snow(frame: Pixels, level: Level, moment: Moment) -> Pixels:
-    """The reference's snow: flakes new in each frame, the wind's direction that of the clip."""
-    assert level.severity is not None, "snow has severities only: the registry gives it no bounds"
-    return reference.run("snow", frame, severity=level.severity, seed=moment.frame_seed, angle_seed=moment.clip_seed)
-
-
-def rain(frame: Pixels, level: Level, moment: Moment) -> Pixels:
-    """Streaks drawn by albumentations' RandomRain at places of our own, so that the drops fall from frame to frame."""
-    height, width = frame.shape[:2]
-    dark = 1 - (1 - _DARKEST) * min(1.0, math.sqrt(level.strength / _DARKEST_AT))
-    rained = frame
-    for place, depth in enumerate(_DEPTHS):
-        length_px = max(1, round(height * depth.length))
-        starts, lean_px = falling_drops(
-            height_px=height,
-            width_px=width,
-            length_px=length_px,
-            drops_in_view=level.strength * depth.share,
-            seed=moment.clip_seed,
-            depth=place,
-            frame_index=moment.frame_index,
-        )
-        # RandomRain darkens each time it draws: that is left to the last.
-        drawing = _random_rain(
-            depth.colour,
-            1 + height // _ROWS_PER_WIDTH_PX,
-            depth.blur_px + height // _ROWS_PER_WIDTH_PX,
-            dark if depth is _DEPTHS[-1] else 1.0,
-        )
-        rained = drawing.apply(rained, slant=lean_px, drop_length=length_px, rain_drops=starts)
-    return np.asarray(rained, dtype=np.uint8)
-
-
-def falling_drops(
-    *, height_px: int, width_px: int, length_px: int, drops_in_view: float, seed: int, frame_index: int, depth: int = 0
-) -> tuple[NDArray[np.int32], float]:
-    """Upper ends (N, 2) of the streaks, x and y in px, at one frame of a clip, and how far a streak leans, in px.
-
-    A drop falls through a band that reaches one streak above the frame, and comes back at the top at another place.
-    The first drops of a denser rain are those of a lighter one. Any frame is found without those before it.
+    The field of a clip repeats for ever; each frame sees it through a window that moves against the fall, more slowly
+    for the turned sheet. Frame 0 sees both at one place: the reference's picture.
     """
-    wind_deg = (_uniform(seed, np.zeros(1), 0)[0] * 2 - 1) * _WIND_DEG
-    lean = math.tan(math.radians(wind_deg))
-    band_px = height_px + length_px
-    drift_px = lean * band_px  # sideways, over one whole fall
-    span_px = width_px + abs(drift_px)
-    drops = depth * 1_000_000 + np.arange(round(drops_in_view * band_px * span_px / (height_px * width_px)))
-    speed_px = length_px * _LENGTHS_PER_FRAME * (1 + _SPEED_SPREAD * (_uniform(seed, drops, 1) * 2 - 1))
-    travelled_px = _uniform(seed, drops, 2) * band_px + speed_px * frame_index
-    fall = np.floor(travelled_px / band_px)
-    down_px = travelled_px - fall * band_px
-    start_px = _uniform(seed, drops, 3, fall) * span_px - max(0.0, drift_px)
-    places = np.stack([start_px + lean * down_px, down_px - length_px], axis=-1)
-    return np.rint(places).astype(np.int32), lean * length_px
-
-
-def _uniform(seed: int, item: NDArray[Any], purpose: int, lap: NDArray[Any] | float = 0) -> NDArray[np.float64]:
-    """A number in [0, 1) for each item: splitmix64's finaliser (Steele et al. 2014) over (seed, purpose, item, lap)."""
-    state = np.full(item.shape, seed, dtype=np.uint64)
-    for word in (np.full(item.shape, purpose), item, np.broadcast_to(lap, item.shape)):
-        state = state + np.uint64(0x9E3779B97F4A7C15) + word.astype(np.int64).astype(np.uint64)
-        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        state = state ^ (state >> np.uint64(31))
-    return (state >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
-@functools.lru_cache(maxsize=32)
-def _random_rain(colour: int, width_px: int, blur_px: int, brightness_coefficient: float) -> Any:
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # or it asks the network for a newer version on import
-    try:
-        import albumentations
-    except ImportError:
-        raise InputError("rain needs the package albumentations, which is not installed: install it.") from None
-    return albumentations.RandomRain(
-        drop_width=width_px,
-        drop_color=(colour,) * 3,
-        blur_value=blur_px,
-        brightness_coefficient=brightness_coefficient,
-        p=1.0,
+    height, width, channels = frames.shape[1:]
+    flakes = arrays.per_clip(
+        moments, ("snow", level, height, width), lambda seeds: _flakes(arrays, seeds, level, height, width)
     )
+    tall, wide = (_grid(side, level["flake_px"])[1] for side in (height, width))
+    wind = np.deg2rad(uniform(moments.clip_seeds, 1) * 90 - 135)
+    upwind = np.stack([np.sin(wind), np.cos(wind)], axis=-1)  # (N, 2): rows and columns
+    travelled_px = upwind * (moments.frame_indices * _STREAKS_PER_FRAME * level["sigma_px"])[:, None]
+    steps, weights = streak(upwind, level["radius_px"], level["sigma_px"])
+
+    def sheet(top_left_px: NDArray[np.float64]) -> Array:
+        top, left = np.rint(top_left_px).astype(np.int64).T
+        seen = arrays.window(flakes, top, left, height=tall, width=wide)
+        smeared = arrays.trails(seen, steps, [255 * weight for weight in weights], "edge")[:, :height, :width]
+        return arrays.to_codes(smeared + 0.5)
+
+    near = sheet(travelled_px)
+    far = sheet(-travelled_px * _FAR_SPEED) if moments.frame_indices.any() else near  # a still image is a frame 0
+    added = arrays.add_codes(near, arrays.turned(far))
+    # c x + (1 - c) max(x, 1.5 luma + 0.5) + flakes, as the larger one of its two cases: codes cut the same.
+    kept = 1 - level["whitening"]
+    white = arrays.luma(frames) * (1.5 * level["whitening"]) + 127.5 * level["whitening"] + added
+    whitened = arrays.to_codes(arrays.mix(frames, kept, arrays.spread(white, channels), 1.0))
+    return arrays.maximum(arrays.add_codes(frames, arrays.spread(added, channels)), whitened)
+
+
+def _flakes(arrays: Arrays, seeds: NDArray[np.uint64], level: Level, height: int, width: int) -> Array:
+    """Peaks of a field of N(loc, scale), one value in `flake_px` px and straight lines between, (U, H', W'), 0..1.
+
+    It is larger than a frame, and its last row and column go over into the first.
+    """
+    # All severities read the same numbers, those of small flakes more of them.
+    finest_px = max(1.0, _FINEST_FLAKE_PX * level.pixel_scale)
+    words = arrays.field(streams(seeds, 0), tuple(_grid(side, finest_px)[0] + 1 for side in (height, width)))
+    grids = [_grid(side, level["flake_px"]) for side in (height, width)]
+    # The reference zooms as scipy does: the corners of both grids lie on each other.
+    steps = [(cells - 1) / (length_px - 1) for cells, length_px in grids]
+    tall, wide = (cells + 1 for cells, _ in grids)
+    values = arrays.lut(words[:, :tall, :wide], normal_on(arrays))
+    start = np.zeros(len(seeds), dtype=np.int64)
+    fine = arrays.stretch(
+        arrays.window(values, start, start, height=tall + 1, width=wide + 1),
+        height=round(tall / steps[0]),
+        width=round(wide / steps[1]),
+        top=0.0,
+        left=0.0,
+        step=steps[0],
+        step_across=steps[1],
+    )
+    fine = fine * level["scale"] + level["loc"]
+    return arrays.clip(fine * (fine >= level["threshold"]), 0.0, 1.0)
+
+
+def _grid(side_px: int, flake_px: float) -> tuple[int, int]:
+    """How many values lie along a side, and how many px they are enlarged to: at least the side."""
+    flake_px = max(1.0, flake_px)
+    cells = max(2, math.ceil(side_px / flake_px))
+    return cells, max(side_px, round(cells * flake_px))
+
+
+def streak(
+    towards: NDArray[np.float64], radius_px: float, sigma_px: float
+) -> tuple[NDArray[np.int64], Sequence[float]]:
+    """The reference's motion blur: steps (N, K, 2) along directions (N, 2), and half a Gaussian's K weights, sum 1."""
+    along = np.arange(2 * max(1, round(radius_px)) + 1)
+    weights = np.exp(-(along**2) / (2 * max(sigma_px, 1e-3) ** 2))
+    steps = np.ceil(towards[:, None, :] * along[None, :, None] - 0.5)
+    return steps.astype(np.int64), (weights / weights.sum()).tolist()
+
+
+def fog(arrays: Arrays, frames: Array, level: Level, moments: Moments) -> Array:
+    """A plasma field times `strength` is added; the brightest value stays. The field drifts slowly with the clip."""
+    height, width, channels = frames.shape[1:]
+    size = 1 << (max(height, width) - 1).bit_length()
+    thickness = arrays.per_clip(
+        moments,
+        ("fog", level["decay"], size),
+        lambda seeds: plasma(arrays, seeds, size=size, decay=level["decay"]),
+    )
+    wind = 2 * np.pi * uniform(moments.clip_seeds, 1)
+    drifted_px = moments.frame_indices * _DRIFT * height
+    top, left = (np.rint(drifted_px * along(wind)).astype(np.int64) for along in (np.sin, np.cos))
+    seen = arrays.spread(arrays.window(thickness, top, left, height=height, width=width), channels)
+    fog_white = 255 * level["strength"]
+    white = arrays.highest(frames)
+    return arrays.to_codes(arrays.mix(frames, 1.0, seen, fog_white) * (white / (white + max(fog_white, 1e-6))))
+
+
+def frost(arrays: Arrays, frames: Array, level: Level, moments: Moments) -> Array:
+    """A cutting of a photograph of ice is added to the dimmed frame."""
+    height, width, channels = frames.shape[1:]
+    ice = arrays.per_clip(
+        moments, ("frost", height, width), lambda seeds: arrays.array(frosted.cuttings(seeds, height, width))
+    )
+    if channels == 1:
+        ice = arrays.luma(ice)[..., None]
+    return arrays.to_codes(arrays.mix(frames, level["image_weight"], ice, level["ice"]))
 
 
 ENTRIES = (
     Corruption(
         name="snow",
         family="weather",
-        parameter="whitening",
+        table={
+            "whitening": (0.2, 0.3, 0.3, 0.35, 0.45),
+            "loc": (0.1, 0.2, 0.55, 0.55, 0.55),
+            "scale": (0.3, 0.3, 0.3, 0.3, 0.3),
+            "flake_px": (3, 2, 4, 4.5, 2.5),
+            "threshold": (0.5, 0.5, 0.9, 0.85, 0.85),
+            "radius_px": (10, 12, 12, 12, 12),
+            "sigma_px": (4, 4, 8, 8, 12),
+        },
         measure="share of the picture",
-        levels=(0.2, 0.3, 0.3, 0.35, 0.45),
-        version=1,
+        bounds=(0.0, 1.0),
+        version=2,
         temporal="falling",
         stage="scene",
         source=reference.SOURCE,
+        batch=snow,
+        rises=False,
         benchmark="common",
-        frame=snow,
         note="size, density and blur of the flakes change with severity too; published curves are not monotone here",
     ),
     Corruption(
         name="frost",
         family="weather",
-        parameter="image_weight",
+        table={"image_weight": (1.0, 0.8, 0.7, 0.65, 0.6), "ice": (0.4, 0.6, 0.7, 0.7, 0.75)},
         measure="share of the picture",
-        levels=(1.0, 0.8, 0.7, 0.65, 0.6),
-        version=1,
+        bounds=(0.0, 1.0),
+        version=2,
         temporal="clip",
-        stage="lens",
+        stage="optics",
         source=reference.SOURCE,
+        batch=frost,
+        rises=False,  # from severity 3 to 4 the frame is dimmed under equal ice: a little less of both
         benchmark="common",
-        frame=reference.through("frost"),
         note="lower is worse; ice added at 0.4 0.6 0.7 0.7 0.75; as in the reference, the sixth picture is never used",
     ),
     Corruption(
         name="fog",
         family="weather",
-        parameter="strength",
+        table={"strength": (1.5, 2.0, 2.5, 2.5, 3.0), "decay": (2.0, 2.0, 1.7, 1.5, 1.4)},
         measure="times white",
-        levels=(1.5, 2.0, 2.5, 2.5, 3.0),
-        version=1,
+        bounds=(0.0, 20.0),
+        version=2,
         temporal="clip",
         stage="scene",
         source=reference.SOURCE,
+        batch=fog,
         benchmark="common",
-        frame=reference.through("fog"),
-        note="the fog's grain changes with severity too (decay 2 2 1.7 1.5 1.4); it knows no depth",
-    ),
-    Corruption(
-        name="brightness",
-        family="weather",
-        parameter="added_value",
-        measure="share of white",
-        levels=(0.1, 0.2, 0.3, 0.4, 0.5),
-        bounds=(0.0, 1.0),
-        version=1,
-        temporal="constant",
-        stage="processing",
-        source=reference.SOURCE,
-        benchmark="common",
-        frame=brightness,
-        note="brightens only",
+        note="the fog's grain changes with severity too (decay 2 2 1.7 1.5 1.4); it knows no depth; it drifts slowly",
     ),
     Corruption(
         name="spatter",
         family="weather",
-        parameter="drop_sigma_px",
+        table={
+            "drop_sigma_px": (4, 3, 2, 1, 1),
+            "loc": (0.65, 0.65, 0.65, 0.65, 0.67),
+            "scale": (0.3, 0.3, 0.3, 0.3, 0.4),
+            "threshold": (0.69, 0.68, 0.68, 0.65, 0.65),
+            "water": (0.6, 0.6, 0.5, 0, 0),
+            "mud_sigma_px": (0, 0, 0, 1.5, 1.5),
+        },
         measure="px",
-        levels=(4, 3, 2, 1, 1),
-        version=1,
+        bounds=(0.5, 100.0),
+        version=2,
         temporal="clip",
-        stage="lens",
+        stage="optics",
         source=reference.SOURCE,
+        batch=spatter,
+        rises=False,
         benchmark="validation",
-        frame=reference.through("spatter"),
-        note="water at severities 1 to 3, mud at 4 and 5",
-    ),
-    Corruption(
-        name="rain",
-        family="weather",
-        parameter="drops_in_view",
-        measure="drops",
-        levels=(50, 100, 200, 400, 800),
-        bounds=(0, 10000),
-        version=1,
-        temporal="falling",
-        stage="scene",
-        source="albumentations RandomRain, its drops placed so that they fall",
-        frame=rain,
-        note="streaks in the frame, whatever its size, for they scale with its height; the light falls to 0.7 at 800",
+        note="water at severities 1 to 3, mud at 4 and 5; drops are made on the host, once for a clip",
     ),
 )

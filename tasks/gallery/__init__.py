@@ -223,24 +223,26 @@ def _about(source: Source, strips: list[picks.Pick], shown: dict[tuple[str, int,
     colours = pictures.palette(semantic)
     facts = []
     for choice in source.params.choices():
-        entry = corruptions.CORRUPTIONS[choice.name]
+        entry = corruptions.find(choice.name)
         own = [pick for pick in strips if pick.corruption == choice.name]
         facts.append(
             {
                 "name": choice.name,
                 "family": choice.family,
                 "parameter": entry.parameter,
+                "measure": entry.measure,
+                "stage": entry.stage,
                 "version": entry.version,
                 "temporal": str(entry.temporal),
                 "moves_pixels": bool(entry.moves_pixels),
                 "whole_clip": bool(entry.whole_clip),
                 "source": entry.source,
                 "note": str(entry.note or ""),
-                "unit": entry.unit,
                 "levels": [
                     [severity, *source.strength(choice.name, severity)]
                     for severity in choice.severities(source.params.severities)
                 ],
+                "coding": source.coding(choice.name),
                 "strip": {
                     str(pick.severity): shown[pick.corruption, pick.severity, pick.frame_id]
                     for pick in own

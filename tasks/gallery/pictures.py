@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from tasks import tables
+from tasks.layout import slug
 
 WIDTH_PX: Final = 320
 QUALITY: Final = 75
@@ -88,7 +89,7 @@ class Folder:
         return self._write(parts, small, lossless=True)
 
     def _write(self, parts: Iterable[object], image: npt.NDArray[np.uint8], *, lossless: bool) -> str:
-        name = "-".join(re.sub(r"[^A-Za-z0-9._]+", "_", str(part)) for part in parts) + ".webp"
+        name = "-".join(re.sub(r"[^A-Za-z0-9._]+", "_", slug(str(part))) for part in parts) + ".webp"
         if name not in self.names:
             Image.fromarray(image).save(self.path / name, format="WEBP", quality=QUALITY, lossless=lossless, method=4)
             self.names.add(name)

@@ -70,6 +70,22 @@ class Source:
     def _cells(self) -> pd.DataFrame:
         return tables.read("cells", self.layout.predictions / "cells.parquet")
 
+    def coding(self, corruption: str) -> dict[str, dict[str, tuple[float, float, float]]]:
+        """What a codec made of the clips: fact -> severity -> mean, lowest and highest over the clips; may be empty."""
+        rows = self._coding[self._coding["corruption"] == corruption]
+        found: dict[str, dict[str, tuple[float, float, float]]] = {}
+        for (fact, severity), values in rows.groupby(["fact", "severity"], sort=False)["value"]:
+            ends = float(values.mean()), float(values.min()), float(values.max())
+            found.setdefault(str(fact), {})[str(severity)] = ends
+        return found
+
+    @cached_property
+    def _coding(self) -> pd.DataFrame:
+        path = self.layout.predictions / "coding.parquet"
+        if not path.exists():  # of a run from before it was kept
+            return pd.DataFrame(columns=tables.SCHEMAS["coding"].names)
+        return tables.read("coding", path)
+
     @cached_property
     def _reader(self) -> FrameReader:
         return FrameReader(self.params.resolve(self.params.dataset.path))
@@ -133,8 +149,13 @@ class Source:
                 for frame_id, frame in self._read(wanted):
                     yield frame_id, frame, frame
                 continue
-            settings = {"name": corruption, "seed": self.params.run.seed, **self._level(corruption, severity)}
-            if corruptions.CORRUPTIONS[corruption].whole_clip:
+            settings = {
+                "name": corruption,
+                "seed": self.params.run.seed,
+                "scale_to": self.params.scale_to,
+                **self._level(corruption, severity),
+            }
+            if corruptions.find(corruption).whole_clip:
                 clip = self.frames[self.frames["clip_id"] == clip_id]
                 whole = self._read(clip)
                 if not whole:

@@ -3,6 +3,9 @@
 A rule applies to every model but the baseline unless it names one; to the only model when there is just one. A selector
 that it omits (corruption, family, severity) means the mean over the declared ones, `*` means each one. A rule that
 cannot be judged is `not_run`, which is no success.
+
+Where a figure has an interval, all of it has to lie on the right side of the threshold to pass and on the wrong side to
+fail; across it the rule is `uncertain`, and its `on_uncertain` says whether that lets a version through.
 """
 
 import difflib
@@ -24,7 +27,7 @@ EACH: Final = "*"
 
 COLUMNS: Final = (
     "rule", "task", "metric", "model", "corruption", "family", "severity", "slice", "class", "observed", "threshold",
-    "low", "high", "n_units", "status", "reason",
+    "low", "high", "n_units", "status", "reason", "ships",
 )  # fmt: skip
 
 STATUSES: Final = ("pass", "fail", "uncertain", "insufficient", "not_run")
@@ -40,20 +43,21 @@ def evaluate(params: Params, scores: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per rule, model and each place that its `*` stand for, in the order of params: the rule in words, its
         selectors (empty where it means the mean), observed (of a drop: reference minus value) with its interval (low,
-        high; NaN where the figure is no single row of the scores), threshold, status (pass, fail, insufficient,
-        not_run) and the reason in a sentence. The value alone decides.
+        high; NaN where the figure is no single row of the scores: then the value alone decides), threshold, status
+        (`STATUSES`), the reason in a sentence, and whether that lets a version through (`ships`).
 
     Raises:
         InputError: a rule names a metric, task, slice, class, corruption or family that the scores do not have.
     """
     book = Book(params, scores)
     found = [line for number, gate in enumerate(params.gates, 1) for line in _judge(params, book, gate, number)]
-    return pd.DataFrame(found, columns=list(COLUMNS)).astype(dict.fromkeys(("observed", "low", "high"), float))
+    kinds = dict.fromkeys(("observed", "low", "high"), float) | {"ships": bool}
+    return pd.DataFrame(found, columns=list(COLUMNS)).astype(kinds)
 
 
 def passed(gates: pd.DataFrame) -> bool:
-    """Whether every rule passed; one that could not be judged did not. No rule at all is a pass."""
-    return bool((gates["status"] == "pass").all())
+    """Whether every rule lets the version through; one that could not be judged does not. No rule at all is a pass."""
+    return bool(gates["ships"].all())
 
 
 def _judge(params: Params, book: Book, gate: Gate, number: int) -> Iterator[dict[str, Any]]:
@@ -69,6 +73,9 @@ def _judge(params: Params, book: Book, gate: Gate, number: int) -> Iterator[dict
         for at in places or [Selected(gate.corruption, gate.family, None, gate.slice, gate.class_)]:
             observed, status, reason = _verdict(params, book, gate, model, task, at)
             low, high = book.interval(gate, model, task, at, observed)
+            if status in ("pass", "fail") and _across(gate, low, high):
+                status = "uncertain"
+                reason = f"{reason[:-1]}, but its interval [{low:.4g}, {high:.4g}] reaches across {bound:g}."
             yield {
                 "rule": _words(gate, task, at),
                 "task": task,
@@ -86,6 +93,7 @@ def _judge(params: Params, book: Book, gate: Gate, number: int) -> Iterator[dict
                 "n_units": book.n_units(model, task, gate.metric, at),
                 "status": status,
                 "reason": reason,
+                "ships": status == "pass" or (status == "uncertain" and gate.on_uncertain == "pass"),
             }
 
 
@@ -203,6 +211,12 @@ def _verdict(params: Params, book: Book, gate: Gate, model: str, task: str, at: 
     good = drop <= (gate.max_drop or 0) + TOLERANCE
     told = f"{value.value:.4g} against {other.value:.4g} of {reference}: a drop of {drop:.4g}"
     return drop, *_outcome(good, f"{told}, {'at most' if good else 'more than'} {gate.max_drop:g}")
+
+
+def _across(gate: Gate, low: float, high: float) -> bool:
+    """Whether an interval has its ends on both sides of the threshold."""
+    bound = next(value for value in (gate.min, gate.max, gate.max_drop) if value is not None)
+    return (low < bound - TOLERANCE <= high) if gate.min is not None else (low <= bound + TOLERANCE < high)
 
 
 def _outcome(good: bool, reason: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tasks import models
-from tasks.corruptions import CORRUPTIONS, corrupt, corrupt_stream
+from tasks.corruptions import corrupt, corrupt_stream, find
 from tasks.data.frames import FrameReader
 from tasks.errors import InputError
 from tasks.inference.decoding import FrameCache, Stopwatch
@@ -88,6 +88,7 @@ class Bench:
             InputError: weights that do not fit, or a device that is not there.
         """
         self._params = spec.params
+        self._device = device
         self._store = Store(spec.store)
         self._reader = FrameReader(spec.params.resolve(spec.params.dataset.path))
         self._cache = FrameCache(self._reader)
@@ -137,10 +138,11 @@ class Bench:
         failed = {p.detections: _Wrong(self._broken[p.model], False) for p in parts if p.model in self._broken}
         alive = {part.detections: part for part in parts if part.detections not in failed}
         rows = {key: Rows(unit.shard.frames["frame_id"].tolist()) for key in alive}
+        coding: dict[str, dict[str, float]] = {}
         if not alive:
             return failed
         try:
-            for batch in self._corrupted(unit, parts[0]):
+            for batch in self._corrupted(unit, parts[0], coding):
                 for key, part in list(alive.items()):
                     start = time.perf_counter()
                     try:
@@ -158,7 +160,7 @@ class Bench:
         except Exception as error:
             return failed | dict.fromkeys(alive, _Wrong.of(error))
         for key, part in alive.items():
-            self._store.put(key, rows[key].table(), rows[key].timings(), part.detections_by)
+            self._store.put(key, rows[key].table(), rows[key].timings(), part.detections_by, coding)
         return failed
 
     def _track(self, unit: Unit, part: Part) -> None:
@@ -191,10 +193,13 @@ class Bench:
         self._batch_size = min(self._batch_size, half)
         return self._predict(model, frames[:half]) + self._predict(model, frames[half:])
 
-    def _corrupted(self, unit: Unit, part: Part) -> Iterator[_Batch]:
-        """The shard's frames under the corruption at this part's severity, in batches of one frame size."""
-        if part.severity and CORRUPTIONS[unit.corruption].whole_clip:
-            yield from self._streamed(unit, part)
+    def _corrupted(self, unit: Unit, part: Part, coding: dict[str, dict[str, float]]) -> Iterator[_Batch]:
+        """The shard's frames under the corruption at this part's severity, in batches of one frame size.
+
+        What a codec made of the clips is added to `coding`.
+        """
+        if part.severity and find(unit.corruption).whole_clip:
+            yield from self._streamed(unit, part, coding)
             return
         frames = unit.shard.frames
         for _, group in frames.groupby(["height_px", "width_px"], sort=False):
@@ -209,16 +214,16 @@ class Bench:
 
     def _corrupt(self, unit: Unit, part: Part, rows: pd.DataFrame, clean: list[Frame]) -> list[Frame]:
         try:
-            return list(
-                corrupt(
-                    np.stack(clean),
-                    name=unit.corruption,
-                    **_strength(part),
-                    seed=self._params.run.seed,
-                    clips=rows["clip_id"].tolist(),
-                    first_frame=rows["frame_index"].tolist(),
-                )
+            corrupted = corrupt(
+                self._on_device(np.stack(clean)),
+                name=unit.corruption,
+                **_strength(part),
+                seed=self._params.run.seed,
+                scale_to=self._params.scale_to,
+                clips=rows["clip_id"].tolist(),
+                first_frame=rows["frame_index"].tolist(),
             )
+            return list(corrupted if isinstance(corrupted, np.ndarray) else corrupted.cpu().numpy())
         except Exception as error:
             if not _out_of_memory(error) or len(clean) == 1:
                 raise
@@ -227,7 +232,15 @@ class Bench:
             unit, part, rows.iloc[half:], clean[half:]
         )
 
-    def _streamed(self, unit: Unit, part: Part) -> Iterator[_Batch]:
+    def _on_device(self, frames: Frame) -> Any:
+        """Corruptions run where the models do: on a GPU as tensors."""
+        if not self._device.startswith("cuda"):
+            return frames
+        import torch
+
+        return torch.from_numpy(frames).to(self._device)
+
+    def _streamed(self, unit: Unit, part: Part, coding: dict[str, dict[str, float]]) -> Iterator[_Batch]:
         """Codecs see whole clips: each is streamed through, a batch in memory at a time."""
         for clip_id, clip in unit.shard.frames.groupby("clip_id", sort=False):
             spent = Stopwatch()
@@ -237,8 +250,10 @@ class Bench:
                     name=unit.corruption,
                     **_strength(part),
                     seed=self._params.run.seed,
+                    scale_to=self._params.scale_to,
                     clips=str(clip_id),
                     first_frame=int(clip["frame_index"].iloc[0]),
+                    record=lambda clip, facts: coding.setdefault(clip, {}).update(facts),
                 )
             )
             places = clip.index.tolist()
@@ -250,6 +265,8 @@ class Bench:
                 now, places = places[: len(images)], places[len(images) :]
                 decode_ms = spent.ms - decoded
                 yield _Batch(now, images, decode_ms, (time.perf_counter() - start) * 1e3 - decode_ms)
+            if next(stream, None) is not None:  # and what it records after the last frame
+                raise RuntimeError(f"{unit.corruption} gave more frames than clip {clip_id} has")
 
     def _read_clip(self, clip: pd.DataFrame) -> Iterator[Frame]:
         for start in range(0, len(clip), self._batch_size):

@@ -1,16 +1,17 @@
 """What a run asks for, and which of it the store does not hold yet: cells, parts, units of work."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from tasks import models, tables
-from tasks.corruptions import CORRUPTIONS, check_choice, strength
+from tasks.corruptions import Corruption, check_choice, find, strength
+from tasks.errors import InputError
 from tasks.inference import shards
 from tasks.inference.shards import Shard
-from tasks.layout import Layout
+from tasks.layout import Layout, slug
 from tasks.models import recorded, tracking
 from tasks.params import CorruptionChoice, Model, Params, Tracker
 from tasks.store import Store, part_key
@@ -128,8 +129,7 @@ def make(params: Params, layout: Layout, *, devices: tuple[str, ...]) -> Plan:
             What recorded predictions say is checked when they are read.
     """
     store = Store(_store_url(params))
-    for choice in params.choices():
-        check_choice(choice)
+    _check_choices(params.choices())
     classes = tables.read("classes", layout.tables / "classes.parquet")
     descriptions, fingerprints = {}, {}
     for name, model in params.models.items():
@@ -150,7 +150,7 @@ def make(params: Params, layout: Layout, *, devices: tuple[str, ...]) -> Plan:
         parts = []
         for severity, level in _levels(choice, params):
             amount, unit = _strength(choice, severity, level)
-            corrupted_by = _corrupted_by(choice, severity, level)
+            corrupted_by = _corrupted_by(choice, severity, level, params.scale_to)
             for name, model in params.models.items():
                 if choice == VALIDATION and not _fitted(descriptions[name], files.get(name)):
                     continue
@@ -217,12 +217,34 @@ def _strength(choice: CorruptionChoice, severity: int, level: float | None) -> t
     return float(amount), str(unit)
 
 
-def _corrupted_by(choice: CorruptionChoice, severity: int, level: float | None) -> dict[str, Any]:
+def _check_choices(choices: Sequence[CorruptionChoice]) -> None:
+    """Each corruption is one, and no two are the same or would lie in the same place."""
+    places: dict[str, str] = {}
+    for choice in choices:
+        check_choice(choice)
+        place = slug(find(choice.name).name)
+        if place in places:
+            raise InputError(
+                f"corruptions: '{places[place]}' and '{choice.name}' are the same or named too much alike; "
+                "each may appear once."
+            )
+        places[place] = choice.name
+
+
+def _corrupted_by(choice: CorruptionChoice, severity: int, level: float | None, scale_to: int | None) -> dict[str, Any]:
     """What decides the pixels: a level by its value, so that a level put before it keeps its part."""
     if severity == 0:
         return {"name": tables.CLEAN}
     place = {"severity": severity} if level is None else {"level": float(level)}
-    return {"name": choice.name, "version": CORRUPTIONS[choice.name].version, **place}
+    scale = {} if scale_to is None else {"scale_to": scale_to}
+    corruption = find(choice.name)
+    return {"name": corruption.name, **_versions(corruption), **place, **scale}
+
+
+def _versions(corruption: Corruption) -> dict[str, Any]:
+    if not corruption.parts:
+        return {"version": corruption.version}
+    return {"versions": [part.corruption.version for part in corruption.parts]}
 
 
 class _Digests(dict[Path, str]):

@@ -10,7 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from tasks import tables
+from tasks.corruptions import find
 from tasks.inference.planning import Plan
+from tasks.layout import slug
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Failed:
 
 
 def link(plan: Plan) -> list[Failed]:
-    """Write predictions/, whole or not at all: the parts, cells.parquet and models.json.
+    """Write predictions/, whole or not at all: the parts, cells.parquet, coding.parquet and models.json.
 
     Returns:
         The parts that are missing; their rows of `cells` carry the status `failed`.
@@ -60,7 +62,7 @@ def _fill(plan: Plan, folder: Path) -> list[Failed]:
     rows, failed = [], []
     for cell in plan.cells:
         part = cell.part
-        file = f"{part.model}/{cell.corruption}/{part.severity}/{cell.shard}.parquet"
+        file = f"{part.model}/{slug(cell.corruption)}/{part.severity}/{cell.shard}.parquet"
         status, message = cell.absent or ("ok", None)
         if cell.absent is None:
             try:
@@ -95,8 +97,32 @@ def _fill(plan: Plan, folder: Path) -> list[Failed]:
         kind="stable",
     )
     tables.write("cells", cells, folder / "cells.parquet")
+    tables.write("coding", _coding(plan), folder / "coding.parquet")
     described = {
         name: {**plan.descriptions[name], "fingerprint": plan.fingerprints[name]} for name in plan.params.models
     }
     (folder / "models.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
     return failed
+
+
+def _coding(plan: Plan) -> pd.DataFrame:
+    """What codecs made of the clips, by the first model of each cell whose part knows: it is the same for all."""
+    rows: dict[tuple[str, int, str], list[dict[str, object]]] = {}
+    for cell in plan.cells:
+        place = cell.corruption, cell.part.severity, cell.shard
+        if cell.part.severity and place not in rows and find(cell.corruption).whole_clip:
+            found = [
+                {
+                    "corruption": cell.corruption,
+                    "family": cell.family,
+                    "severity": cell.part.severity,
+                    "clip_id": clip,
+                    "fact": fact,
+                    "value": float(value),
+                }
+                for clip, facts in sorted(plan.store.coding(cell.part.detections).items())
+                for fact, value in facts.items()
+            ]
+            if found:
+                rows[place] = found
+    return pd.DataFrame([row for found in rows.values() for row in found], columns=tables.SCHEMAS["coding"].names)

@@ -48,7 +48,7 @@ def plan(task: str, truth: GroundTruth) -> list[Row]:
     if task == "classification" and len(names) <= classification.TOP:
         metrics = tuple(metric for metric in metrics if metric != "top5")
     for item in slices_of(task, truth):
-        if task == "tracking" and item.clips is None:
+        if task == "tracking" and item.clips is None and not item.stretch:
             rows.append(Row(item.name, tables.ALL, metrics[0], 0, 0, 0))
             continue
         frames, objects = _inside(task, item, truth)
@@ -94,8 +94,11 @@ def _inside(task: str, item: Slice, truth: GroundTruth) -> tuple[Bools, Bools]:
     boxes = truth.of(task)
     objects = ~boxes.ignored
     if task == "tracking":
-        inside = np.zeros(len(truth.clips), dtype=bool) if item.clips is None else item.clips
-        frames: Bools = inside[truth.clip_of]
+        if item.stretch:
+            frames: Bools = item.frames
+        else:
+            inside = np.zeros(len(truth.clips), dtype=bool) if item.clips is None else item.clips
+            frames = inside[truth.clip_of]
         return frames, objects & truth.tracked & frames[boxes.frame]
     if task == "classification":
         return item.frames & (truth.labels >= 0), objects

@@ -128,7 +128,7 @@ def load(params: Params, folder: Path) -> GroundTruth:
         semantic=semantic,
         semantic_pixels=pixels,
         classes=classes,
-        slices=slices.build(params.slices, frames, objects, quality),
+        slices=slices.build(params.slices, frames, objects, quality, bursts=params.bursts),
     )
 
 

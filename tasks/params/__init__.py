@@ -63,6 +63,8 @@ class Params(Section):
     baseline: Name | None = None
     corruptions: dict[str, tuple[str | dict[str, dict[str, tuple[float, ...]]], ...]] = Field(default={})
     severities: tuple[Annotated[int, Field(ge=1, le=5)], ...] = (1, 2, 3, 4, 5)
+    # The shorter side that the corruptions' parameters in px are meant for; null: they are in the frames' own pixels.
+    scale_to: int | None = Field(None, ge=1)
     slices: Slices = Slices()
     metrics: Metrics = Metrics()
     policy: Policy = Policy()
@@ -106,7 +108,7 @@ class Params(Section):
         for family, entries in self.corruptions.items():
             for entry in entries:
                 if isinstance(entry, str):
-                    yield CorruptionChoice(family=family, name=entry)
+                    yield CorruptionChoice(family=family, name=_spaced(entry))
                     continue
                 for name, levels in entry.items():
                     if len(levels) != 1:
@@ -116,7 +118,12 @@ class Params(Section):
                     ((parameter, values),) = levels.items()
                     if not values:
                         raise ValueError(f"corruptions.{family}.{name}.{parameter}: expected at least one level")
-                    yield CorruptionChoice(family=family, name=name, parameter=parameter, levels=values)
+                    yield CorruptionChoice(family=family, name=_spaced(name), parameter=parameter, levels=values)
+
+    @property
+    def bursts(self) -> tuple[tuple[int, int], ...]:
+        """The intervals of frames that some corruption is restricted to, in order, each once."""
+        return tuple(sorted({interval for choice in self.choices() for interval in choice.bursts}))
 
     def resolve(self, path: Path | str) -> Path:
         """`path`, taken from the folder of params.yaml when relative."""
@@ -160,6 +167,11 @@ class Params(Section):
         changed = self.model_copy(update={"dataset": self.dataset.model_copy(update={"limit": frames})})
         changed._folder = self._folder
         return changed
+
+
+def _spaced(name: str) -> str:
+    """A name put together of several, with one space around each `+` and between words."""
+    return " ".join(name.replace("+", " + ").split())
 
 
 def load(path: Path) -> Params:

@@ -1,5 +1,6 @@
 """The sections of params.yaml."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -111,6 +112,16 @@ class CorruptionChoice(Section):
     parameter: str | None = None
     levels: tuple[float, ...] | None = None
 
+    @property
+    def bursts(self) -> tuple[tuple[int, int], ...]:
+        """The intervals of frames that the name restricts it to: from the first index on, before the second.
+
+        Example:
+            >>> CorruptionChoice(family="any", name="low_light + fog during 4:8").bursts
+            ((4, 8),)
+        """
+        return tuple((int(start), int(stop)) for start, stop in re.findall(r" during (\d+):(\d+)", self.name))
+
     def severities(self, declared: Iterable[int]) -> tuple[int, ...]:
         """The severities to run: the declared ones, or the 1-based places of the user's own levels."""
         return tuple(range(1, len(self.levels) + 1)) if self.levels is not None else tuple(declared)
@@ -178,6 +189,7 @@ class Gate(Section):
     max: float | None = None
     against: Literal["baseline", "clean"] | None = None
     max_drop: float | None = None
+    on_uncertain: Literal["pass", "fail"] = "fail"  # where the figure's interval reaches across the bound
 
     @model_validator(mode="after")
     def _one_bound(self) -> "Gate":

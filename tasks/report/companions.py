@@ -62,20 +62,24 @@ def metrics_json(overview: pd.DataFrame, gates: pd.DataFrame) -> str:
 
 
 def junit_xml(gates: pd.DataFrame) -> str:
-    """A test case for each gate: a failure when it fails, skipped when it is neither a pass nor a failure."""
-    counts = verdict.tally(gates)
-    skipped = len(gates) - counts["pass"] - counts["fail"]
-    head = {"name": "gates", "tests": str(len(gates)), "failures": str(counts["fail"]), "skipped": str(skipped)}
+    """A test case for each gate: a failure when it fails, or is uncertain where params want it sure; skipped when it
+    could not be judged; uncertain ones that params let through pass, with the reason as their output.
+    """
+    held = (gates["status"] == "fail") | ((gates["status"] == "uncertain") & ~gates["ships"].astype(bool))
+    skipped = (~held & ~gates["ships"].astype(bool)).sum()
+    head = {"name": "gates", "tests": str(len(gates)), "failures": str(held.sum()), "skipped": str(skipped)}
     suites = ElementTree.Element("testsuites", {key: value for key, value in head.items() if key != "name"})
     suite = ElementTree.SubElement(suites, "testsuite", {**head, "errors": "0"})
-    for row in gates.to_dict("records"):
+    for row, fails in zip(gates.to_dict("records"), held, strict=True):
         name = {"classname": f"gates.{row['model']}", "name": _legal(str(row["rule"]))}
         case = ElementTree.SubElement(suite, "testcase", name)
         text = _legal(str(row["reason"]))
-        if row["status"] == "fail":
+        if fails:
             ElementTree.SubElement(
                 case, "failure", {"message": text}
             ).text = f"observed {wording.number(row['observed'], 4)}, threshold {wording.number(row['threshold'], 4)}"
+        elif row["status"] == "uncertain":
+            ElementTree.SubElement(case, "system-out").text = f"uncertain: {text}"
         elif row["status"] != "pass":
             ElementTree.SubElement(case, "skipped", {"message": f"{row['status']}: {text}"})
     ElementTree.indent(suites)

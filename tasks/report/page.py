@@ -9,9 +9,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from tasks import tables
-from tasks.layout import Layout
+from tasks.layout import Layout, slug
 from tasks.params import Params
-from tasks.report import cards, companions, comparison, figures, numbers, sections, slice_table, wording
+from tasks.report import cards, coding, companions, comparison, figures, numbers, sections, slice_table, wording
 
 ASSETS: Final = Path(__file__).parent / "assets"
 TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -70,7 +70,7 @@ def render(
         "states": list(dict.fromkeys((style, words) for _, _, style, words in cards.STATES)),
         "picks": cards.PICKS,
         "about": about,
-        "strips": _strips(about, pictures),
+        "strips": _strips(about, pictures, charts),
         "data_set": card,
         "facts": facts,
         "moving": [fact["name"] for fact in about["corruptions"] if fact["moves_pixels"]],
@@ -82,6 +82,7 @@ def render(
         "tasks": [(task, wording.TASK_NAMES[task]) for task in numbers.tasks_of(scores)],
         "companions": companions.names(numbers.tasks_of(scores)),
         "places": numbers.PLACES,
+        "image_sizes": wording.sizes(card.get("image_sizes", {})),
         "confidence": wording.confidence(params.metrics.confidence),
         "false_share": wording.confidence(1 - params.metrics.confidence),
     }
@@ -99,6 +100,7 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters["words"] = wording.corruption
+    environment.filters["slug"] = slug
     environment.filters["slice_words"] = wording.slice_name
     environment.filters["strength"] = lambda level: wording.strength(level[1], level[2])
     return environment.get_template("page.html").render(
@@ -130,8 +132,8 @@ def _asset(name: str) -> Markup:
     return Markup(text)
 
 
-def _strips(about: dict[str, Any], pictures: cards.Pictures) -> list[dict[str, Any]]:
-    """Each corruption's facts with its strip: a picture for each severity that has one."""
+def _strips(about: dict[str, Any], pictures: cards.Pictures, charts: dict[str, figures.Figure]) -> list[dict[str, Any]]:
+    """Each corruption's facts with its strip, a picture for each severity that has one, and what a codec made of it."""
     width, height = about["strip_size"] or (0, 0)
     found = []
     for fact in about["corruptions"]:
@@ -140,7 +142,17 @@ def _strips(about: dict[str, Any], pictures: cards.Pictures) -> list[dict[str, A
             name = fact["strip"].get(str(severity))
             picture = pictures.use(name, width, height) if name else None
             strip.append({"severity": severity, "level": wording.strength(value, unit), "picture": picture})
-        found.append({**fact, "strip": strip, "width": width, "height": height})
+        facts = fact.get("coding", {})
+        chart = coding.chart(facts)
+        key = f"coding-{slug(fact['name'])}"
+        if chart is not None:
+            charts[key] = chart
+        told = {
+            "chart": key if chart else None,
+            "severities": coding.severities(facts),
+            "lines": coding.table(facts),
+        }
+        found.append({**fact, "strip": strip, "width": width, "height": height, "coded": told})
     return found
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 import pandas as pd
 
 from tasks import tables
+from tasks.layout import slug
 from tasks.metrics.robustness import Figure
 from tasks.params import Params
 from tasks.report import figures, heatmaps, numbers, takeaways, verdict, wording
@@ -29,6 +30,7 @@ def header(params: Params, overview: pd.DataFrame, gates: pd.DataFrame, facts: C
             "Revision",
             None if not revision else f"{str(revision)[:12]}{' + local changes' if facts.get('dirty') else ''}",
         ),
+        ("Corrupted", wording.scaling(params.scale_to)),
         ("Seed", str(params.run.seed)),
         ("Device", facts.get("device")),
         ("Date", facts.get("date")),
@@ -106,7 +108,7 @@ def gate_rows(gates: pd.DataFrame) -> list[Content]:
 
 def curve_id(task: str, corruption: str) -> str:
     """The anchor of one small multiple."""
-    return f"curve-{task}-{corruption.replace(' ', '')}"
+    return f"curve-{task}-{slug(corruption)}"
 
 
 def robustness(params: Params, scores: pd.DataFrame, charts: dict[str, figures.Figure]) -> list[Content]:

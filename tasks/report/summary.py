@@ -28,6 +28,7 @@ def summary(params: Params, overview: pd.DataFrame, slices: pd.DataFrame, gates:
     blocks = [
         f"# {outcome.icon} {outcome.text}",
         f"{outcome.detail} Synthetic corruption only: a stress test, no forecast of the field.",
+        f"Corrupted {wording.scaling(params.scale_to)}.",
         *_overview(params, overview),
         *_comparison(params, slices),
         *_gates(gates),

@@ -40,6 +40,9 @@ def verdict(gates: pd.DataFrame) -> Verdict:
         return Verdict("hold", "✕", "Do not ship", f"{counts['fail']} of {total} gates fail.")
     if counts["pass"] == total:
         return Verdict("ship", "✓", "Ship", f"All {total} gates pass." if total > 1 else "The gate passes.")
+    if gates["ships"].all():
+        told = f"{counts['pass']} of {total} gates pass, {counts['uncertain']} uncertain, as params allow."
+        return Verdict("ship", "✓", "Ship", told)
     rest = [f"{counts[s]} {STATUS_WORDS[s][1]}" for s in ("uncertain", "insufficient", "not_run") if counts[s]]
     return Verdict("open", "?", "Not decided", f"No gate fails, but of {total} not all pass: {', '.join(rest)}.")
 

@@ -177,6 +177,34 @@ def strength(value: float | None, unit: str | None) -> str:
 _MEASURES: Final[Mapping[str, str]] = {"px": "px", "ev": "EV", "db": "dB", "m": "m", "s": "s"}
 
 
+def scaling(scale_to: int | None) -> str:
+    """At which resolution frames are corrupted, and what that makes of parameters in pixels.
+
+    Examples:
+        >>> scaling(None)
+        "at the frames' own size; parameters in px not scaled"
+        >>> scaling(480)
+        "at the frames' own size; parameters in px scaled, meant for a shorter side of 480"
+    """
+    if scale_to is None:
+        return "at the frames' own size; parameters in px not scaled"
+    return f"at the frames' own size; parameters in px scaled, meant for a shorter side of {scale_to}"
+
+
+def sizes(counts: Mapping[str, int]) -> str:
+    """The most common sizes of frames.
+
+    Examples:
+        >>> sizes({"320x240": 3, "640x480": 9})
+        '640x480, 320x240 px'
+        >>> sizes({"10x10": 1, "20x20": 1, "30x30": 1, "(others)": 4})
+        '10x10, 20x20, 30x30 px and others'
+    """
+    known = sorted((size for size in counts if size[0].isdigit()), key=lambda size: -counts[size])
+    others = " and others" if len(counts) > len(known[:3]) else ""
+    return f"{', '.join(known[:3])} px{others}" if known else ""
+
+
 def axis_unit(unit: str | None) -> str:
     """A strength's unit as the title of an axis.
 

@@ -91,6 +91,16 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
             _field("ms", pa.float64()),
         ]
     ),
+    # Facts of clips as a codec left them, whatever the model: bitrate_kbps, bits_per_pixel, qp_mean and the like.
+    "coding": pa.schema(
+        [
+            *_CELL,
+            _field("severity", pa.int16()),
+            _field("clip_id", pa.string()),
+            _field("fact", pa.string()),  # its unit in the name
+            _field("value", pa.float64()),
+        ]
+    ),
     # What `infer` was asked for and what became of it: one row per model, corruption, severity and shard.
     "cells": pa.schema(
         [

@@ -18,9 +18,10 @@ from tasks.params import Params, parse
 WIDTH, HEIGHT, CLIPS, LENGTH = 400, 240, 3, 4
 MODELS = ("v1", "v2")
 TASKS = ("detection", "instance", "semantic", "tracking", "classification")
+NOISE = "gaussian_noise + gamma during 1:3"
 CELLS = [("clean", "clean", 0)] + [
     (name, family, severity)
-    for name, family in (("defocus_blur", "blur"), ("gaussian_noise", "noise"), ("h264", "compression"))
+    for name, family in (("defocus_blur", "blur"), (NOISE, "noise"), ("h264", "compression"))
     for severity in (1, 3)
 ]
 
@@ -48,10 +49,11 @@ def made(tmp_path_factory) -> tuple[Params, Layout]:
             "models": {name: {"adapter": "small", "weights": f"{name}.safetensors"} for name in MODELS},
             "corruptions": {
                 "blur": ["defocus_blur"],
-                "noise": ["gaussian_noise"],
+                "noise": [NOISE],
                 "compression": [{"h264": {"crf": [23, 37, 51]}}],
             },
             "severities": [1, 3],
+            "scale_to": 120,
             "report": {"pictures": 60},
             "run": {"seed": 7},
         }
@@ -142,6 +144,13 @@ def _predictions(layout: Layout) -> None:
                 }
             )
     tables.write("cells", pd.DataFrame(cells), layout.predictions / "cells.parquet")
+    facts = [
+        {"corruption": "h264", "family": "compression", "severity": severity, "clip_id": f"clip{clip}"}
+        | {"fact": "bitrate_kbps", "value": 100.0 / severity + clip}
+        for severity in (1, 3)
+        for clip in range(CLIPS)
+    ]
+    tables.write("coding", pd.DataFrame(facts), layout.predictions / "coding.parquet")
     text = json.dumps({model: {**described, "tasks": list(TASKS)} for model in MODELS})
     (layout.predictions / "models.json").write_text(text)
 
@@ -230,14 +239,15 @@ def test_rank_counts_the_frames_that_are_worse(drawn):
     assert json.loads(row["overlay"])["rank"] == [sum(s < row["score"] for s in scores) + 1, CLIPS * LENGTH]
 
 
-@pytest.mark.parametrize(("name", "severity"), [("defocus_blur", 3), ("gaussian_noise", 1), ("h264", 3), ("clean", 0)])
+@pytest.mark.parametrize(("name", "severity"), [("defocus_blur", 3), (NOISE, 1), ("h264", 3), ("clean", 0)])
 def test_pictures_are_the_pixels_that_the_models_saw(made, drawn, name, severity):
     _, layout = made
     row = rows_of(drawn, corruption=name, severity=severity).iloc[0]
     clip = [frame_of(f) for f in range(row["frame_id"] // LENGTH * LENGTH, row["frame_id"] // LENGTH * LENGTH + LENGTH)]
     if severity:
         strength = {"level": 51} if name == "h264" else {"severity": severity}
-        seen = corruptions.corrupt(np.stack(clip), name=name, seed=7, clips=row["clip_id"], first_frame=0, **strength)
+        settings = {"seed": 7, "clips": row["clip_id"], "first_frame": 0, "scale_to": 120}
+        seen = corruptions.corrupt(np.stack(clip), name=name, **settings, **strength)
     else:
         seen = np.stack(clip)
     encoded = io.BytesIO()
@@ -314,6 +324,11 @@ def test_strips_show_the_fullest_frame(made, drawn):
     assert set(blur["strip"]) == {"1", "3"}
     assert [level[1] for level in h264["levels"]] == [23.0, 37.0, 51.0]
     assert noise["family"] == "noise"
+    assert set(noise["strip"].values()) <= {path.name for path in layout.gallery.glob("gaussian_noise..gamma.during*")}
+    assert h264["coding"] == {
+        "bitrate_kbps": {"1": [101.0, 100.0, 102.0], "3": [pytest.approx(103 / 3), 100 / 3, 106 / 3]}
+    }
+    assert blur["coding"] == {}
 
 
 def test_the_same_again_and_nothing_left_behind(made, drawn):

@@ -205,10 +205,31 @@ def test_a_drop_against_the_baseline_is_a_difference_turned_round():
     assert math.isnan(found["low"])  # no such difference in the scores
 
 
-def test_the_value_alone_decides():
-    scores = with_ends(lambda scores: scores["value"].notna(), [])
-    assert only({"metric": "map", "severity": 0, "min": 0.62}, scores=scores)["status"] == "pass"
-    assert only({"metric": "map", "severity": 0, "min": 0.63}, scores=scores)["status"] == "fail"
+@pytest.mark.parametrize(
+    ("rule", "status"),
+    [
+        ({"metric": "map", "severity": 0, "min": 0.52}, "pass"),  # 0.62 with 0.52 .. 0.72
+        ({"metric": "map", "severity": 0, "min": 0.53}, "uncertain"),
+        ({"metric": "map", "severity": 0, "min": 0.72}, "uncertain"),
+        ({"metric": "map", "severity": 0, "min": 0.73}, "fail"),
+        ({"metric": "map", "severity": 0, "max": 0.72}, "pass"),
+        ({"metric": "map", "severity": 0, "max": 0.71}, "uncertain"),
+        ({"metric": "map", "severity": 0, "max": 0.51}, "fail"),
+        ({"metric": "map", "severity": 0, "against": "baseline", "max_drop": 0.01}, "pass"),  # -0.02, to 0.01
+        ({"metric": "map", "severity": 0, "against": "baseline", "max_drop": 0.0}, "uncertain"),
+        ({"metric": "map", "family": "weather", "severity": 1, "min": 0.42}, "pass"),  # no interval: 0.425 decides
+        ({"metric": "map", "family": "weather", "severity": 1, "min": 0.43}, "fail"),
+    ],
+)
+def test_the_whole_interval_has_to_pass_or_fail(rule, status):
+    scores = with_ends(lambda scores: scores["value"].notna(), [("map", "clean", 0, 0.02, {})])
+    found = only(rule, scores=scores)
+    assert found["status"] == status
+    assert ("reaches across" in found["reason"]) == (status == "uncertain")
+    assert gates.passed(judged(rule, scores=scores)) == (status == "pass")
+    lenient = judged(rule | {"on_uncertain": "pass"}, scores=scores)
+    assert lenient.iloc[0]["status"] == status
+    assert gates.passed(lenient) == (status != "fail")
 
 
 def test_no_rule_is_a_pass():

@@ -163,3 +163,18 @@ def test_a_measurement_is_no_attribute():
     frames = pd.concat([FRAMES.iloc[:1]] * 60, ignore_index=True).assign(lux=np.arange(60))
     with pytest.raises(InputError, match="60 different values"):
         slices.build(Slices(attributes=("lux",)), frames, OBJECTS)
+
+
+def test_bursts_cut_clips_by_frame_index():
+    found = {item.name: item for item in slices.build(Slices(), FRAMES, OBJECTS, bursts=[(1, 2)])}
+    assert list(found) == ["all", "burst 1:2=before", "burst 1:2=during", "burst 1:2=after"]
+    assert found["burst 1:2=before"].frames.tolist() == [True, False, False, True, False]
+    assert found["burst 1:2=during"].frames.tolist() == [False, True, False, False, True]
+    assert found["burst 1:2=after"].frames.tolist() == [False, False, True, False, False]
+    assert found["burst 1:2=before"].clips is None  # whole clips are not inside, yet tracking is measured
+    assert all(item.stretch == (name != "all") for name, item in found.items())
+
+
+def test_a_stretch_that_no_frame_lies_in_is_no_slice():
+    found = slices.build(Slices(), FRAMES, OBJECTS, bursts=[(0, 2), (5, 9)])
+    assert [item.name for item in found[1:]] == ["burst 0:2=during", "burst 0:2=after", "burst 5:9=before"]

@@ -12,6 +12,7 @@ from tasks.metrics.instances import Floats
 from tasks.metrics.plan import slices_of
 from tasks.metrics.predictions import CellPredictions
 from tasks.metrics.study import Study, Values
+from tasks.slices import Slice
 
 
 def measure(found: CellPredictions, study: Study, limits: deployed.Limits | None) -> Measured:
@@ -52,18 +53,39 @@ def score_clips(clips: Sequence[Sequence[tracking.Moment]], study: Study) -> tup
     values = Values()
     switched = np.zeros((len(clips), 1 + len(names)))
     for place, kind in enumerate((None, *range(len(names)))):
-        results = {}
-        for clip, there in enumerate(clips):
-            chosen = there if kind is None else [moment.of(kind) for moment in there]
-            if any(len(moment.truth_ids) or len(moment.track_ids) for moment in chosen):
-                results[clip] = evaluator.clip(chosen)
+        results = _evaluated(evaluator, clips, kind)
         sums = tracking.by_clip(results, len(clips))
         switched[:, place] = sums["clear", "IDSW"]
         for item in slices_of("tracking", study.truth):
-            inside = item.clips
-            if inside is None:
+            if item.stretch:
+                some = _evaluated(evaluator, _within(clips, item, study), kind)
+                own, inside = tracking.by_clip(some, len(clips)), None
+            elif item.clips is None:
                 continue
-            some = {str(clip): result for clip, result in results.items() if inside[clip]}
-            points, resampled = evaluator.figures(some), tracking.resampled(sums, study.resampler, inside)
+            else:
+                some = {clip: result for clip, result in results.items() if item.clips[clip]}
+                own, inside = sums, item.clips
+            points = evaluator.figures({str(clip): result for clip, result in some.items()})
+            resampled = tracking.resampled(own, study.resampler, inside)
             values.put(item.name, tables.ALL if kind is None else names[kind], points, resampled)
     return values, switched
+
+
+def _evaluated(
+    evaluator: tracking.Evaluator, clips: Sequence[Sequence[tracking.Moment]], kind: int | None
+) -> dict[int, tracking.Results]:
+    """The results of each clip that holds anything, by its place: of one class, or of all."""
+    results = {}
+    for clip, there in enumerate(clips):
+        chosen = there if kind is None else [moment.of(kind) for moment in there]
+        if any(len(moment.truth_ids) or len(moment.track_ids) for moment in chosen):
+            results[clip] = evaluator.clip(chosen)
+    return results
+
+
+def _within(clips: Sequence[Sequence[tracking.Moment]], item: Slice, study: Study) -> list[list[tracking.Moment]]:
+    """The moments of each clip that lie in a stretch of time."""
+    return [
+        [moment for frame, moment in zip(frames, there, strict=True) if item.frames[frame]]
+        for frames, there in zip(moments.in_time(study.truth), clips, strict=True)
+    ]

@@ -1,4 +1,4 @@
-"""low_light against the theory of its sensor."""
+"""low_light against the theory of its sensor, and against photons drawn one frame at a time."""
 
 import numpy as np
 import pytest
@@ -7,42 +7,49 @@ from numpy.typing import NDArray
 from tasks.corruptions import corrupt, light
 from tasks.corruptions.light import SENSOR, Sensor
 
+ENDLESS = Sensor(full_well_e=50_000, read_noise_e=1e-3, bits=16)  # hardly any noise; photons still count
 
-@pytest.mark.parametrize("code", [0, 20, 118, 255])
-@pytest.mark.parametrize("exposure_ev", [0.0, 2.0, 5.0])
-def test_electrons_have_poisson_and_read_noise(code: int, exposure_ev: float) -> None:
-    flat = np.full((200, 200, 3), code, np.uint8)
-    electrons = light.collect(flat, exposure_ev=exposure_ev, random=np.random.RandomState(1))
+
+def simulated(code: int, exposure_ev: float, gain: float, draws: int) -> NDArray[np.int64]:
+    """What the sensor gives for a code, photon by photon."""
+    random = np.random.default_rng(code * 100 + int(exposure_ev * 10))
     share = code / 255
     linear = share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4
-    mean_e = linear * SENSOR.full_well_e / 2**exposure_ev
-    variance = mean_e + SENSOR.read_noise_e**2
-    n = electrons.size
-    # Five standard errors of a mean, and of a variance (2 / n for normal data, Poisson adds 1 / mean).
-    assert electrons.mean() == pytest.approx(mean_e, abs=5 * np.sqrt(variance / n))
-    assert electrons.var() == pytest.approx(variance, abs=5 * variance * np.sqrt((2 + 1 / max(mean_e, 1)) / n))
+    electrons = random.poisson(linear * SENSOR.full_well_e / 2**exposure_ev, draws).astype(float)
+    electrons += random.normal(scale=SENSOR.read_noise_e, size=draws)
+    top = 2**SENSOR.bits - 1
+    seen = np.clip(np.rint(electrons * top / SENSOR.full_well_e), 0, top) / top * gain
+    coded = np.where(seen <= 0.0031308, seen * 12.92, 1.055 * np.minimum(seen, 1) ** (1 / 2.4) - 0.055)
+    return np.asarray(np.rint(coded * 255).astype(np.int64))
+
+
+@pytest.mark.parametrize("code", [0, 3, 20, 118, 200, 255])
+@pytest.mark.parametrize(("exposure_ev", "gain"), [(0.0, 1.0), (2.0, 1.0), (5.0, 1.0), (5.0, 32.0)])
+def test_probabilities_are_those_of_the_sensor(code: int, exposure_ev: float, gain: float) -> None:
+    draws = 200_000
+    found = np.bincount(simulated(code, exposure_ev, gain, draws), minlength=256).cumsum() / draws
+    expected = light.exposed(exposure_ev, SENSOR, gain=gain)[code]
+    # Dvoretzky, Kiefer and Wolfowitz: beyond this distance once in 10,000 of such tests.
+    assert np.abs(found - expected).max() < np.sqrt(np.log(2 / 1e-4) / (2 * draws))
+    assert expected[-1] == 1.0
+    assert (np.diff(expected) > -1e-9).all()
 
 
 @pytest.mark.parametrize(("exposure_ev", "white"), [(0, 255), (1, 188), (2, 137), (3, 99)])
 def test_a_stop_halves_the_light(exposure_ev: float, white: int) -> None:
     # sRGB codes of 1, 1/2, 1/4 and 1/8 of white: by the standard's formula, 255, 187.5, 137.0 and 98.9.
-    endless = Sensor(full_well_e=1e12, read_noise_e=0.0, bits=16)
-    frame = np.full((32, 32, 3), 255, np.uint8)
-    out = light.expose(frame, exposure_ev=exposure_ev, random=np.random.RandomState(0), sensor=endless)
-    assert set(np.unique(out)) == {white}
+    half = np.searchsorted(light.exposed(exposure_ev, ENDLESS, gain=1.0)[255], 0.5)
+    assert half == white
 
 
 def test_without_noise_and_darkening_nothing_changes() -> None:
-    endless = Sensor(full_well_e=1e12, read_noise_e=0.0, bits=16)
-    ramp = np.tile(np.arange(256, dtype=np.uint8)[None, :, None], (32, 1, 3))
-    out = light.expose(ramp, exposure_ev=0.0, random=np.random.RandomState(0), sensor=endless)
-    np.testing.assert_array_equal(out, ramp)
+    half = [np.searchsorted(row, 0.5) for row in light.exposed(0.0, ENDLESS, gain=1.0)]
+    np.testing.assert_array_equal(half, np.arange(256))
 
 
 def test_gain_gives_the_brightness_back_and_shows_the_noise() -> None:
-    grey = np.full((64, 64, 3), 118, np.uint8)
-    dark = light.expose(grey, exposure_ev=4, random=np.random.RandomState(0))
-    lifted = light.expose(grey, exposure_ev=4, random=np.random.RandomState(0), gain=True)
+    grey = np.full((1, 64, 64, 3), 118, np.uint8)
+    dark, lifted = (corrupt(grey, name=name, level=4) for name in ("low_light", "low_light_gain"))
     assert dark.mean() < 35
     assert lifted.mean() == pytest.approx(118, abs=2)
     # Linear noise of one value: sqrt(mean + read^2) / mean; sRGB's slope in the middle is about 1 / 2.2.
@@ -52,10 +59,9 @@ def test_gain_gives_the_brightness_back_and_shows_the_noise() -> None:
 
 
 def test_codes_are_quantised_by_the_converter() -> None:
-    ramp = np.tile(np.arange(256, dtype=np.uint8)[None, :, None], (32, 1, 3))
-    coarse = Sensor(full_well_e=1e12, read_noise_e=0.0, bits=4)
-    out = light.expose(ramp, exposure_ev=0.0, random=np.random.RandomState(0), sensor=coarse)
-    assert len(np.unique(out)) == 16
+    coarse = Sensor(full_well_e=2000, read_noise_e=1e-3, bits=4)
+    reached = np.diff(light.exposed(0.0, coarse, gain=1.0), axis=1, prepend=0).max(axis=0) > 1e-6
+    assert reached.sum() == 16
 
 
 def test_levels_between_severities() -> None:
@@ -66,3 +72,23 @@ def test_levels_between_severities() -> None:
     np.testing.assert_array_equal(
         corrupt(frame, name="low_light", level=3), corrupt(frame, name="low_light", severity=3)
     )
+
+
+def test_gamma_is_a_power_of_codes() -> None:
+    ramp = np.tile(np.arange(256, dtype=np.uint8)[None, None, :, None], (1, 32, 1, 3))
+    out = corrupt(ramp, name="gamma", level=2.0)[0, 0, :, 0]
+    np.testing.assert_allclose(out, (np.arange(256) / 255) ** 2 * 255, atol=0.51)
+    np.testing.assert_array_equal(corrupt(ramp, name="gamma", level=1.0), ramp)
+
+
+def test_iso_noise_is_albumentations_own() -> None:
+    import albumentations
+
+    from tasks.corruptions.seeds import moment
+
+    frame = np.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(np.uint8)
+    expected = albumentations.ISONoise(p=1.0).apply(
+        frame, color_shift=0.1, intensity=0.6, random_seed=moment("iso_noise", 3, "a", 7).frame_seed
+    )
+    out = corrupt(frame[None], name="iso_noise", severity=3, seed=3, clips="a", first_frame=7)[0]
+    np.testing.assert_array_equal(out, expected)

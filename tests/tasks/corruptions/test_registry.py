@@ -17,6 +17,7 @@ from tasks.params import CorruptionChoice, load
 COMMON = {"gaussian_noise", "shot_noise", "impulse_noise", "defocus_blur", "glass_blur", "motion_blur", "zoom_blur"} | {
     *("snow", "frost", "fog", "brightness", "contrast", "elastic_transform", "pixelate", "jpeg_compression")
 }
+FAMILIES = {"blur", "noise", "low_light", "weather", "digital", "compression"}
 VALIDATION = {"speckle_noise", "gaussian_blur", "spatter", "saturate"}
 
 # An entry of another package, found by its entry point below.
@@ -28,28 +29,28 @@ def test_names_are_the_references_and_ours() -> None:
     assert len(BENCHMARK) == 15
     assert set(BENCHMARK) == COMMON
     assert {name for name, c in CORRUPTIONS.items() if c.benchmark == "validation"} == VALIDATION
-    assert set(CORRUPTIONS) == {*COMMON, *VALIDATION, "low_light", "rain", "h264"}
+    assert {*COMMON, *VALIDATION} <= set(CORRUPTIONS)
+    assert {c.family for c in CORRUPTIONS.values()} == FAMILIES
     assert all(name == corruption.name for name, corruption in CORRUPTIONS.items())
-    assert {name for name, c in CORRUPTIONS.items() if c.whole_clip} == {"h264"}
-    assert {name for name, c in CORRUPTIONS.items() if c.moves_pixels} == {
-        "glass_blur",
-        "zoom_blur",
-        "elastic_transform",
-    }
+    coded = {name for name, c in CORRUPTIONS.items() if c.whole_clip}
+    assert {"h264", "h265", "av1", "packet_loss", "bit_errors", "frame_drop", "frame_freeze"} <= coded
+    assert {CORRUPTIONS[name].family for name in coded} == {"compression"}
+    assert {"glass_blur", "zoom_blur", "elastic_transform"} <= {n for n, c in CORRUPTIONS.items() if c.moves_pixels}
+    assert {c.stage for c in CORRUPTIONS.values()} == set(corruptions.STAGES)
 
 
 def test_importing_needs_no_heavy_package() -> None:
     # None in sys.modules makes an import fail as if the package were missing.
     code = """
 import sys
-missing = "av albumentations imagecorruptions skimage cv2 trackers trackeval supervision numba pkg_resources".split()
+missing = "av albumentations imagecorruptions skimage trackers trackeval supervision numba pkg_resources".split()
 sys.modules.update(dict.fromkeys(missing))
 import numpy as np
 import tasks.corruptions as c
 assert "torch" not in sys.modules and "PIL" not in sys.modules
 grey = np.full((1, 32, 32, 3), 90, np.uint8)
 assert c.corrupt(grey, name="low_light", severity=3).mean() < 60
-for name in ("h264", "rain", "fog"):
+for name in ("h264", "sun_flare", "frost"):
     try:
         c.corrupt(grey, name=name, severity=1)
     except c.InputError as error:
@@ -90,7 +91,7 @@ def test_zoom_strengths_are_those_numpy_gives() -> None:
         ({"name": "fog", "severity": True}, "from 1 to 5"),
         ({"name": "fog"}, "exactly one of severity and level"),
         ({"name": "h264", "severity": 1, "level": 30}, "exactly one of severity and level"),
-        ({"name": "fog", "level": 2.0}, "only severities"),
+        ({"name": "fog", "level": 2000.0}, "strength between"),
         ({"name": "h264", "level": 52}, "crf between 0 and 51"),
         ({"name": "low_light", "level": float("nan")}, "exposure_ev between"),
         ({"name": "jpeg_compression", "level": 10.5}, "whole number"),
@@ -109,7 +110,7 @@ def test_wrong_choice_is_said_at_the_call(wrong: dict[str, object], words: str) 
     [
         (np.zeros((1, 31, 64, 3), np.uint8), "at least 32 x 32"),
         (np.zeros((32, 64, 3), np.uint8), r"\(T, H, W, 3\)"),
-        (np.zeros((1, 32, 32, 4), np.uint8), r"\(H, W, 3\)"),
+        (np.zeros((1, 32, 32, 4), np.uint8), r"\(T, H, W, 3\)"),
         (np.zeros((1, 32, 32, 3), np.float32), "uint8"),
         ([[0]], "NumPy array or a torch tensor"),
     ],
@@ -137,7 +138,7 @@ def test_default_params_are_all_right() -> None:
     ("choice", "words"),
     [
         ({"name": "jpeg"}, "corruptions.own: Unknown corruption 'jpeg'; did you mean 'jpeg_compression'"),
-        ({"name": "fog", "parameter": "strength", "levels": (1.0,)}, "accept levels: .*h264"),
+        ({"name": "fog", "parameter": "strength", "levels": (1.0, -3.0)}, "strength between"),
         ({"name": "h264", "parameter": "quality", "levels": (23.0,)}, "parameter 'crf', got 'quality'"),
         ({"name": "h264", "parameter": "crf", "levels": (23.0, 60.0)}, "between 0 and 51, got 60"),
         ({"name": "rain", "parameter": "drops_in_view", "levels": (50.0, 50.0)}, "once"),
@@ -173,9 +174,9 @@ def test_another_package_adds_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_broken_entry_is_refused() -> None:
-    with pytest.raises(ValueError, match="one of frame and clip"):
+    with pytest.raises(ValueError, match="one of batch, frame, clip and parts"):
         replace(THEIRS, clip=CORRUPTIONS["h264"].clip)
-    with pytest.raises(ValueError, match="expected 5 levels"):
-        replace(THEIRS, levels=(1.0, 2.0))
+    with pytest.raises(ValueError, match="expected 5 values of factor"):
+        replace(THEIRS, table={"factor": (1.0, 2.0)})
     with pytest.raises(ValueError, match="leave its bounds"):
         replace(THEIRS, bounds=(0.0, 0.1))

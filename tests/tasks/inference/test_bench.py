@@ -227,6 +227,50 @@ def test_every_codec_gets_whole_clips(tmp_path: Path, monkeypatch: pytest.Monkey
     assert np.array_equal(coded, expected)
 
 
+def test_composed_and_scaled_corruptions_reach_the_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, list[object]] = {"all": ["gaussian_noise during 1:2 + defocus_blur", "low_light 2 + h264"]}
+    path = tiny.write(tmp_path, clips=2, frames=3, models=1, corruptions=asked)
+    seen = Seen(monkeypatch)
+    tiny.change(path, scale_to=24, severities=[4])
+    planned = prepared(path, batch_size=6)
+    assert do_all(planned) == []
+    assert inference.finish(planned) == []
+    frames = tables.read("frames", tmp_path / "tables/frames.parquet")
+    clean = np.stack(FrameReader(tmp_path / "data").read(frames))
+    clips = frames["clip_id"].tolist()
+    made = np.concatenate(seen.batches)[len(clean) :]
+    for place, name in enumerate(asked["all"]):
+        settings = {"name": name, "severity": 4, "clips": clips}
+        expected = corrupt(clean, **settings, scale_to=24)
+        np.testing.assert_array_equal(made[place * 6 : place * 6 + 6], expected)
+    blurred = {"name": "defocus_blur", "severity": 4, "clips": clips}
+    assert (corrupt(clean, **blurred) != corrupt(clean, **blurred, scale_to=24)).any()
+    folders = {part.parent.parent.name for part in (tmp_path / "predictions").glob("m0/*/4/*.parquet")}
+    assert folders == {"gaussian_noise.during.1.2..defocus_blur", "low_light.2..h264"}
+
+
+def test_facts_of_coded_clips_are_kept_beside_the_predictions(tmp_path: Path) -> None:
+    asked: dict[str, list[object]] = {"compression": [{"h264": {"crf": [20, 45]}}], "noise": ["gaussian_noise"]}
+    path = tiny.write(tmp_path, clips=2, frames=5, models=2, corruptions=asked)
+    planned = prepared(path, batch_size=3)
+    assert do_all(planned) == []
+    assert inference.finish(planned) == []
+    coding = tables.read("coding", tmp_path / "predictions/coding.parquet")
+    assert set(coding["corruption"]) == {"h264"}
+    assert set(coding["clip_id"]) == set(tables.read("frames", tmp_path / "tables/frames.parquet")["clip_id"])
+    rates = coding[coding["fact"] == "bits_per_pixel"].groupby("severity")["value"].mean()
+    assert rates[1] > 2 * rates[2] > 0
+    assert not coding.duplicated(["corruption", "severity", "clip_id", "fact"]).any()
+    # Facts go with the level, wherever it stands among the others, and are not computed again.
+    tiny.change(path, corruptions={"compression": [{"h264": {"crf": [45]}}]})
+    more = prepared(path)
+    assert more.n_missing == 0
+    assert inference.finish(more) == []
+    again = tables.read("coding", tmp_path / "predictions/coding.parquet")
+    assert again[again["fact"] == "bits_per_pixel"]["value"].mean() == rates[2]
+    assert set(again["severity"]) == {1}
+
+
 def test_decoded_once_for_all_severities_and_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planned = prepared(tiny.write(tmp_path, clips=2, frames=3))
     read: list[int] = []

@@ -1,5 +1,6 @@
 """Keys: what makes a part another part, and what does not."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -53,9 +54,10 @@ def test_cells_and_units(path: Path) -> None:
         {"corruptions": {"other": ["jpeg_compression", "gaussian_noise"]}},
         {"run": {"workers": 2, "batch_size": 3, "unit_limit_s": 5, "retries": 0}},
         {"slices": {"object": ["size"]}},
+        {"scale_to": None},
         {"gates": [{"metric": "map", "min": 0.1}]},
     ],
-    ids=["a severity more", "a corruption more", "other families", "how it is run", "slices", "gates"],
+    ids=["a severity more", "a corruption more", "other families", "how it is run", "slices", "no scale", "gates"],
 )
 def test_what_leaves_the_parts_as_they_are(path: Path, change: dict[str, Any]) -> None:
     before, after = keys(make(path)), keys(make(path, **change))
@@ -97,8 +99,6 @@ def test_another_tracker_keeps_the_detections(path: Path) -> None:
 
 def test_a_version_makes_other_parts(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = keys(make(path))
-    import dataclasses
-
     raised = dataclasses.replace(CORRUPTIONS["gaussian_noise"], version=99)
     monkeypatch.setitem(CORRUPTIONS, "gaussian_noise", raised)
     after = keys(make(path))
@@ -113,6 +113,58 @@ def test_a_level_keeps_its_part_wherever_it_stands(path: Path) -> None:
         if cell.part.model == "m0":
             assert by_level[cell.part.level] == (cell.part.key, cell.strength)
     assert [c.part.severity for c in more.cells if c.part.model == "m0"] == [0, 1, 2, 3, 4]
+
+
+def test_composed_names_have_one_key_however_they_are_written(path: Path) -> None:
+    written = make(path, corruptions={"all": ["low_light 2 + gaussian_noise"]})
+    turned = make(path, corruptions={"other": ["  low_light   2+gaussian_noise"]})
+    after = make(path, corruptions={"all": ["low_light 3 + gaussian_noise"]})
+    places = {cell.corruption for cell in written.cells} - {"clean"}
+    assert places == {"low_light 2 + gaussian_noise"}
+    assert [cell.part.key for cell in turned.cells] == [cell.part.key for cell in written.cells]
+    assert {cell.part.key for cell in after.cells} & {cell.part.key for cell in written.cells} == {
+        cell.part.key for cell in written.cells if cell.part.severity == 0
+    }
+    assert {(cell.part.severity, cell.strength, cell.strength_unit) for cell in written.cells if cell.strength} == {
+        (1, 1.0, "severity"),
+        (3, 3.0, "severity"),
+    }
+
+
+def test_a_version_of_a_part_makes_other_parts(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {"all": ["low_light + gaussian_noise", "low_light", "gamma during 1:3"]}
+    before = keys(make(path, corruptions=asked))
+    for name in ("gaussian_noise", "gamma"):
+        monkeypatch.setitem(CORRUPTIONS, name, dataclasses.replace(CORRUPTIONS[name], version=99))
+    after = keys(make(path, corruptions=asked))
+    assert {cell[1] for cell in before if after[cell] != before[cell]} == {
+        "low_light + gaussian_noise",
+        "gamma during 1:3",
+    }
+
+
+def test_scaled_parameters_make_other_parts(path: Path) -> None:
+    before = make(path)
+    after = make(path, scale_to=480)
+    for old, new in zip(before.cells, after.cells, strict=True):
+        assert (old.part.key == new.part.key) == (old.part.severity == 0)
+        assert "scale_to" not in old.part.detections_by["corruption"]
+
+
+@pytest.mark.parametrize(
+    ("corruptions", "message"),
+    [
+        ({"a": ["low_light + rain"], "b": ["rain + low_light"]}, "'low_light [+] rain' and 'rain [+] low_light' are"),
+        ({"a": ["low_light + rane"]}, "corruptions.a: Unknown corruption 'rane'; did you mean 'rain'"),
+        ({"a": ["low_light 7"]}, "corruptions.a: low_light: expected a severity from 1 to 5, got 7"),
+        ({"a": ["fog during 8:4"]}, "an interval that ends after it starts"),
+        ({"a": [{"low_light + rain": {"level": [2]}}]}, "expected the parameter 'severity', got 'level'"),
+        ({"a": [{"low_light + rain": {"severity": [2.5]}}]}, "whole number for severity"),
+    ],
+)
+def test_composed_names_that_do_not_fit_are_refused(path: Path, corruptions: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make(path, corruptions=corruptions)
 
 
 def test_the_key_is_of_plain_json(path: Path) -> None:

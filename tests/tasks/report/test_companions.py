@@ -52,10 +52,14 @@ def test_metrics_json(run, scores):
 def test_junit_has_a_case_for_each_gate(run):
     gates = report_factory.gates(run, statuses=["pass", "fail", "not_run", "uncertain"], slice_="a=\x00<&>")
     root = ElementTree.fromstring(companions.junit_xml(gates))
-    assert root.attrib == {"tests": "4", "failures": "1", "skipped": "2"}
+    assert root.attrib == {"tests": "4", "failures": "2", "skipped": "1"}
     cases = root.findall(".//testcase")
-    assert [len(case.findall("failure")) for case in cases] == [0, 1, 0, 0]
-    assert [len(case.findall("skipped")) for case in cases] == [0, 0, 1, 1]
+    assert [len(case.findall("failure")) for case in cases] == [0, 1, 0, 1]
+    assert [len(case.findall("skipped")) for case in cases] == [0, 0, 1, 0]
+    lenient = report_factory.gates(run, statuses=["uncertain"], on_uncertain="pass")
+    root = ElementTree.fromstring(companions.junit_xml(lenient))
+    assert root.attrib == {"tests": "1", "failures": "0", "skipped": "0"}
+    assert "uncertain: mAP" in str(root.findtext(".//system-out"))
 
 
 @pytest.mark.parametrize(
@@ -73,6 +77,11 @@ def test_junit_has_a_case_for_each_gate(run):
 )
 def test_only_gates_that_all_pass_ship(run, statuses, key):
     assert verdict.verdict(report_factory.gates(run, statuses=statuses)).key == key
+
+
+def test_uncertain_gates_ship_where_params_say_so(run):
+    found = verdict.verdict(report_factory.gates(run, statuses=["pass", "uncertain"], on_uncertain="pass"))
+    assert (found.key, found.detail) == ("ship", "1 of 2 gates pass, 1 uncertain, as params allow.")
 
 
 def test_summary_names_failures_and_the_worst_slices(run, scores):

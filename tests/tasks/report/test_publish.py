@@ -113,6 +113,40 @@ def test_hostile_names_are_text(tmp_path):
     assert "&lt;/script&gt;&lt;img" in text
 
 
+def test_composed_names_make_safe_places_and_links(tmp_path):
+    name = "low_light 2 + rain during 4:8"
+    run = report_factory.params(corruptions={"composed": [name, "low_light"]}, gates=[{"metric": "map", "min": 0}])
+    text = published(tmp_path, run, report_factory.scores(run, tasks=["detection"]))
+    reader = Reader()
+    reader.feed(text)
+    assert {"corruption-low_light.2..rain.during.4.8", "curve-detection-low_light.2..rain.during.4.8"} <= set(
+        reader.ids
+    )
+    assert all(re.fullmatch(r"[\w.-]+", found) for found in reader.ids)
+    assert len(reader.ids) == len(set(reader.ids))
+    assert f'data-corruption="{name}"' in text
+    assert name in (tmp_path / "reports/curves/detection.csv").read_text()
+
+
+def test_what_codecs_made_of_the_clips_is_drawn_and_told(tmp_path):
+    run = report_factory.params(gates=[])
+    text = published(tmp_path, run, report_factory.scores(run, tasks=["detection"]))
+    assert text.count('data-figure="coding-') == 1
+    chart = json.loads(text.split('id="data">', 1)[1].split("</script>", 1)[0])["figures"]["coding-h264"]
+    assert [trace["y"] for trace in chart["data"]] == [[450, 225, 112.5, 56.25, 28.125], [26, 32, 38, 44, 50]]
+    assert '<th scope="row">bit rate (kbit/s)</th><td class="n">450 (350 to 600)</td>' in text
+    assert '<th scope="row">mean QP</th><td class="n">26</td>' in text
+
+
+@pytest.mark.parametrize(("scale_to", "told"), [(None, "not scaled"), (480, "meant for a shorter side of 480")])
+def test_the_scale_of_parameters_is_told(tmp_path, scale_to, told):
+    run = report_factory.params(gates=[]).model_copy(update={"scale_to": scale_to})
+    text = published(tmp_path, run, report_factory.scores(run, tasks=["detection"]))
+    assert told in text.split('<main id="content">')[0]
+    assert f"scale_to: {scale_to or 'null'}" in text
+    assert told in (tmp_path / "reports/summary.md").read_text()
+
+
 def test_one_model_no_baseline_no_gates(tmp_path):
     run = report_factory.params(["yolox-nano"], gates=[])
     text = published(tmp_path, run, report_factory.scores(run, tasks=["detection"], slices=[]))

@@ -1,0 +1,149 @@
+"""Video files as a stream of frames, read and written with a bounded number of frames in memory."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.data.frames import UnreadableFrame
+from tasks.errors import InputError
+
+Frame = npt.NDArray[np.uint8]
+
+WRITTEN: Final = (".mp4", ".mkv", ".mov", ".m4v")
+"""Endings of files that `write` writes: containers that hold H.264."""
+
+CRF: Final = "12"
+"""Near-lossless: what is lost is far below what any corruption does (x264's default is 23)."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a video before it is decoded.
+
+    Attributes:
+        rate: Frames per second.
+        time_base: Seconds per tick of the frames' times.
+        count: Frames, as the file states; None where it does not.
+    """
+
+    rate: Fraction
+    time_base: Fraction
+    count: int | None
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A frame and its time in ticks."""
+
+    pixels: Frame
+    ticks: int
+
+
+def examine(path: Path) -> Facts:
+    """The facts of a video file.
+
+    Raises:
+        UnreadableFrame: no such file, or no video.
+    """
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        return Facts(Fraction(rate), Fraction(stream.time_base), stream.frames or None)
+
+
+def read(path: Path) -> Iterator[Timed]:
+    """Each frame as uint8 RGB (H, W, 3), as `FrameReader` decodes it, in order, with its time.
+
+    Raises:
+        UnreadableFrame: no such file, no video, or one that does not decode to its end.
+    """
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        ticks = 0
+        step = max(1, round(1 / ((stream.average_rate or Fraction(25)) * stream.time_base)))
+        place = 0
+        try:
+            for place, picture in enumerate(container.decode(stream), start=1):
+                # Some files state no times, or the same one twice: such frames follow at the mean rate.
+                stated = picture.pts
+                ticks = stated if stated is not None and (place == 1 or stated > ticks) else ticks + step
+                yield Timed(np.asarray(picture.to_ndarray(format="rgb24"), np.uint8), ticks)
+        except (OSError, ValueError) as error:  # av.InvalidDataError is a ValueError
+            raise UnreadableFrame(f"The video {path} does not decode after frame {place}: {error}.") from None
+
+
+def write(path: Path, frames: Iterable[Timed], facts: Facts, *, container: str) -> int:
+    """Write frames as H.264, near-lossless, at their own times; how many there were.
+
+    x264 at rate factor 12, 4:2:0 (4:4:4 where a side is odd), BT.709. No sound.
+
+    Args:
+        path: The file; made anew.
+        frames: All of one size.
+        facts: The source's: rate and ticks are kept.
+        container: The ending that decides the container, one of `WRITTEN`; `path` may have another.
+
+    Raises:
+        InputError: there is no frame.
+    """
+    import av
+
+    names = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+    count = 0
+    with av.open(str(path), "w", format=names[container.lower()]) as out:
+        stream: Any = out.add_stream("libx264", rate=facts.rate)
+        for count, frame in enumerate(frames, start=1):
+            if count == 1:
+                _set_up(stream, frame.pixels, facts)
+            picture = _coded(frame.pixels, stream.pix_fmt)
+            picture.pts, picture.time_base = frame.ticks, facts.time_base
+            out.mux(stream.encode(picture))
+        if count:
+            out.mux(stream.encode(None))
+    if not count:
+        raise InputError("The video holds no frame.")
+    return count
+
+
+def _set_up(stream: Any, pixels: Frame, facts: Facts) -> None:
+    height, width = pixels.shape[:2]
+    stream.height, stream.width = height, width
+    stream.pix_fmt = "yuv444p" if height % 2 or width % 2 else "yuv420p"
+    stream.time_base = stream.codec_context.time_base = facts.time_base
+    stream.options = {"crf": CRF, "preset": "medium"}
+    context = stream.codec_context
+    context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709, said in the file
+    context.color_range = 1  # limited
+
+
+def _coded(pixels: Frame, kind: str) -> Any:
+    import av
+    from av.video.reformatter import ColorRange, Colorspace, Interpolation
+
+    how = Interpolation.BICUBIC | Interpolation.ACCURATE_RND
+    return av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24").reformat(
+        format=kind,
+        interpolation=how | Interpolation.FULL_CHR_H_INP | Interpolation.FULL_CHR_H_INT,
+        dst_colorspace=Colorspace.ITU709,
+        src_color_range=ColorRange.JPEG,
+        dst_color_range=ColorRange.MPEG,
+    )
+
+
+def _opened(path: Path) -> Any:
+    import av
+
+    try:
+        container = av.open(str(path))
+    except (OSError, ValueError) as error:  # av's own errors are OSErrors or ValueErrors by kind
+        raise UnreadableFrame(f"Cannot read the video {path}: {error}.") from None
+    if not container.streams.video:
+        container.close()
+        raise UnreadableFrame(f"{path} holds no video.")
+    return container
