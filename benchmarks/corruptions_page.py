@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from benchmarks import records
 from benchmarks.records import Row
 
 TITLES: Final = {
@@ -54,7 +55,7 @@ def section(table: Sequence[Row]) -> list[str]:
         text += [f"### {title}", "", f"{facts}.", ""]
         whole = [[row[key] for key in ("figure", "value", "bar", "holds")] for row in mine if row["name"] == "whole"]
         if whole:
-            text += [*_table(["figure", "value", "bar", "holds"], whole), ""]
+            text += [*records.table(["figure", "value", "bar", "holds"], whole), ""]
         text += [*_by_name(part, [row for row in mine if row["name"] not in ("machine", "whole")]), ""]
     return text
 
@@ -71,23 +72,4 @@ def _by_name(part: str, table: Sequence[Row]) -> list[str]:
     cells = [
         [*place[: len(first)], *(figures.get(column, "") for column in columns)] for place, figures in lines.items()
     ]
-    return _table([*first, *columns], cells)
-
-
-def _table(head: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[at]) for row in [head, *cells]) for at in range(len(head))]
-    numbers = [all(_is_number(row[at]) for row in cells) for at in range(len(head))]
-
-    def line(row: Sequence[str]) -> str:
-        padded = [
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, numbers, strict=True)
-        ]
-        return f"| {' | '.join(padded)} |"
-
-    rule = "|".join("-" * (width + 1) + (":" if right else "-") for width, right in zip(widths, numbers, strict=True))
-    return [line(head), f"|{rule}|", *map(line, cells)]
-
-
-def _is_number(text: str) -> bool:
-    return text.replace(".", "").replace("-", "").replace("+", "").replace("e", "").isdigit() or not text
+    return records.table([*first, *columns], cells)

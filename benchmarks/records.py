@@ -56,35 +56,55 @@ def written(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def rows(table: Path) -> list[Row]:
+def rows(path: Path) -> list[Row]:
     """The rows of a CSV file; none where there is no such file."""
-    if not table.exists():
+    if not path.exists():
         return []
-    with table.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
 def replace(
-    found: Sequence[Row], table: Path, columns: Sequence[str], like: Sequence[str], page: Callable[[list[Row]], str]
+    found: Sequence[Row], path: Path, columns: Sequence[str], like: Sequence[str], page: Callable[[list[Row]], str]
 ) -> None:
     """Put a run's rows into a CSV file in place of the rows like them, and write the page of all beside it.
 
     Args:
         found: The run's rows.
-        table: The CSV file; the page has its name with the ending `.md`.
+        path: The CSV file; the page has its name with the ending `.md`.
         columns: Of the file.
         like: The columns in which a run's rows are like those of the run that they replace; rows are sorted by them.
         page: All rows to the page's text.
     """
     replaced = {tuple(row[column] for column in like) for row in found}
-    others = [row for row in rows(table) if tuple(row[column] for column in like) not in replaced]
+    others = [row for row in rows(path) if tuple(row[column] for column in like) not in replaced]
     everything = [*found, *others]
     everything.sort(key=lambda row: tuple(row[column] for column in like))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(everything)
-    for target, content in ((table, text.getvalue()), (table.with_suffix(".md"), page(everything))):
+    for target, content in ((path, text.getvalue()), (path.with_suffix(".md"), page(everything))):
         temporary = target.with_suffix(".tmp")
         temporary.write_text(content, encoding="utf-8")
         temporary.replace(target)
+
+
+def table(head: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
+    """A table in Markdown, its columns aligned so that it reads in a terminal too."""
+    widths = [max(len(row[at]) for row in [head, *cells]) for at in range(len(head))]
+    numbers = [all(_is_number(row[at]) for row in cells) for at in range(len(head))]
+
+    def line(row: Sequence[str]) -> str:
+        padded = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numbers, strict=True)
+        ]
+        return f"| {' | '.join(padded)} |"
+
+    rule = "|".join("-" * (width + 1) + (":" if right else "-") for width, right in zip(widths, numbers, strict=True))
+    return [line(head), f"|{rule}|", *map(line, cells)]
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "").replace("-", "").replace("+", "").replace("e", "").isdigit() or not text

@@ -17,6 +17,7 @@ from tasks.corruptions import (
     compose,
     digital,
     engine,
+    geometry,
     lens,
     light,
     noise,
@@ -40,6 +41,7 @@ __all__ = [
     "check_choice",
     "corrupt",
     "corrupt_stream",
+    "displacement",
     "find",
     "strength",
 ]
@@ -82,7 +84,7 @@ def _add(registry: dict[str, Corruption], corruption: Corruption, where: str) ->
 CORRUPTIONS = gather(
     (
         *(*noise.ENTRIES, *blur.ENTRIES, *light.ENTRIES, *weather.ENTRIES, *rain.ENTRIES, *lens.ENTRIES),
-        *(*occlusion.ENTRIES, *colour.ENTRIES, *digital.ENTRIES, *codec.ENTRIES),
+        *(*occlusion.ENTRIES, *colour.ENTRIES, *digital.ENTRIES, *geometry.ENTRIES, *codec.ENTRIES),
     ),
     entry_points(group=GROUP),
 )
@@ -114,7 +116,7 @@ def corrupt(
             which is corrupted on its device.
         name: A name of `CORRUPTIONS`, or several put together (`find`).
         severity: 1..5; or
-        level: the physical strength, in the parameter's unit, where the corruption accepts one.
+        level: the physical strength, in the parameter's unit, within the corruption's bounds.
         seed: The run's seed.
         clips: One id where the frames follow each other in one clip, or one id for each frame.
         first_frame: The first frame's index in its clip, or an index for each frame.
@@ -164,6 +166,45 @@ def corrupt_stream(
     """
     setting = _setting(name, severity, level, seed, scale_to, record)
     return engine.corrupt_each(frames, setting, clip=clips, first_frame=first_frame)
+
+
+def displacement(
+    *,
+    name: str,
+    severity: int | None = None,
+    level: float | None = None,
+    seed: int = 0,
+    clip: str = "",
+    indices: Sequence[int],
+    size: tuple[int, int],
+    scale_to: int | None = None,
+) -> list[tuple[int, tuple[float, float, float]]]:
+    """By which waves `corrupt` moves the rows of a clip's frames sideways, where that is known.
+
+    Args:
+        name: As for `corrupt`.
+        severity: 1..5; or
+        level: the physical strength.
+        seed: The run's seed.
+        clip: The clip's id.
+        indices: The frames' places in the clip.
+        size: Their height and width.
+        scale_to: The shorter side that parameters in pixels are meant for.
+
+    Returns:
+        For each wave the place among `indices` of the frame that it goes through, and its amplitude_px, period_px and
+        phase_rad (`Corruption.waves`); empty for what moves nothing.
+
+    Example:
+        >>> ((place, (amplitude, _, _)),) = displacement(name="rolling_shutter", severity=2, indices=[7], size=(48, 64))
+        >>> place, amplitude
+        (0, 2.0)
+        >>> displacement(name="low_light", severity=2, indices=[7], size=(48, 64))
+        []
+    """
+    setting = _setting(name, severity, level, seed, scale_to, None)
+    found = engine.waves_of(setting, clip, indices, *size)
+    return [(place, (float(wave[0]), float(wave[1]), float(wave[2]))) for place, wave in found]
 
 
 def _setting(
@@ -217,7 +258,7 @@ def check_choice(choice: CorruptionChoice) -> None:
     """Check one entry of params.yaml's corruptions before anything runs.
 
     Raises:
-        InputError: an unknown name, own levels for a corruption without them, another parameter's name, a level
+        InputError: an unknown name, another parameter's name, a level
             out of bounds, or one that stands twice.
 
     Example:

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.corruptions.arrays import Array, Arrays
 from tasks.corruptions.interface import Coding, Corruption, Level, Pixels
@@ -98,6 +99,8 @@ def _changed(frames: Any, step: Setting, clip_of: list[str], index_of: list[int]
     if corruption.batch is not None:
         if not isinstance(frames, np.ndarray):
             return corruption.batch(arrays, frames, level, Moments.of(when)).contiguous()
+        if len(when) == 1:
+            return _own(corruption.batch(arrays, _read_only(frames), level, Moments.of(when)))
         out = np.empty(frames.shape, np.uint8)
         for at, one in enumerate(when):  # frame by frame: it stays in the processor's cache
             out[at] = corruption.batch(arrays, _read_only(frames[at : at + 1]), level, Moments.of([one]))[0]
@@ -116,6 +119,21 @@ def _changed(frames: Any, step: Setting, clip_of: list[str], index_of: list[int]
             for at, frame in zip(places, coded, strict=True):
                 out[at] = _like(pixels[at], frame)
     return give_back(out)
+
+
+def waves_of(
+    setting: Setting, clip: str, indices: Sequence[int], height: int, width: int
+) -> list[tuple[int, NDArray[np.float64]]]:
+    """By what the frames of a clip are displaced: (place among `indices`, (3,) as `Corruption.waves` says) of each."""
+    found = []
+    for step in setting.steps():
+        function = step.corruption.waves
+        places = [place for place, index in enumerate(indices) if step.acts(index)]
+        if function is None or not places:
+            continue
+        when = Moments.of([moment(step.corruption.seeded_as, step.seed, clip, indices[place]) for place in places])
+        found += list(zip(places, function(step.level_for(height, width), when, height, width), strict=True))
+    return found
 
 
 def corrupt_each(frames: Iterable[Any], setting: Setting, *, clip: str, first_frame: int) -> Iterator[Any]:
@@ -234,6 +252,11 @@ def _like(frame: Any, rgb: Pixels) -> Pixels:
     if frame.shape[2] == 3:
         return rgb
     return np.asarray(np.rint(rgb @ np.array([0.299, 0.587, 0.114]))[..., None].astype(np.uint8))
+
+
+def _own(frames: Pixels) -> Pixels:
+    """A result as the caller's own: copied where it is somebody else's, kept for a clip or a view of the input."""
+    return frames if frames.flags.writeable and frames.flags.c_contiguous else np.array(frames, order="C")
 
 
 def _read_only(frames: Pixels) -> Pixels:

@@ -87,6 +87,10 @@ ClipFunction: TypeAlias = Callable[[Iterable[Pixels], Level, Coding], Iterator[P
 """Corrupts the frames of one clip, in order, and yields as many, holding a bounded number of them."""
 
 
+WaveFunction: TypeAlias = Callable[[Level, Moments, int, int], NDArray[np.float64]]
+"""How a batch's frames of a height and width are displaced: see `Corruption.waves`."""
+
+
 @dataclass(frozen=True)
 class Part:
     """One of several corruptions that act together, at a severity of its own or, by default, at the cell's."""
@@ -123,6 +127,9 @@ class Corruption:
         rises: Mean distortion is meant to rise with severity.
         benchmark: Its part of the published benchmark: the 15 "common" ones, or the 4 "validation" ones.
         note: What a reader of results should know.
+        waves: Where it moves rows sideways by a known amount, which: (N, 3) for the frames of a batch, amplitude_px,
+            period_px and phase_rad: row y goes amplitude sin(2 pi y / period + phase) to the right. The truth that
+            models are scored against goes with it.
         during: It acts on the frames of a clip from the first index on and before the second alone: a burst.
     """
 
@@ -144,6 +151,7 @@ class Corruption:
     rises: bool = True
     benchmark: Literal["common", "validation"] | None = None
     note: str = ""
+    waves: WaveFunction | None = None
     during: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
@@ -171,6 +179,11 @@ class Corruption:
     def whole_clip(self) -> bool:
         """It needs all frames of a clip, in order: a slice of the clip alone comes out otherwise."""
         return self.clip is not None or any(part.corruption.whole_clip for part in self.parts)
+
+    @property
+    def moves_truth(self) -> bool:
+        """By how much it displaces rows is known, so that the truth is displaced with it."""
+        return self.waves is not None or any(part.corruption.moves_truth for part in self.parts)
 
     @property
     def seeded_as(self) -> str:

@@ -56,6 +56,7 @@ def facts(corruption: Corruption) -> dict[str, Any]:
         "temporal": corruption.temporal,
         "stage": corruption.stage,
         "moves_pixels": corruption.moves_pixels,
+        "moves_truth": corruption.moves_truth,
         "rises": corruption.rises,
         "whole_clip": corruption.whole_clip,
         "benchmark": corruption.benchmark,

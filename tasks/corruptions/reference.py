@@ -1,8 +1,9 @@
 """imagecorruptions 1.1.2, mended: a private copy of its module, read when first used.
 
 The package is the reference for the 19 names of the benchmark (Michaelis et al. 2019, after Hendrycks and Dietterich
-2019), but it does not run as it is. Its source is executed here once, unchanged, with these names replaced in that
-copy alone; NumPy, scikit-image and the package itself stay as they are for everybody else:
+2019): ours are held against it, and none runs it. But it does not run as it is. Its source is executed here once,
+unchanged, with these names replaced in that copy alone; NumPy, scikit-image and the package itself stay as they are for
+everybody else:
 
 - `pkg_resources`, gone from newer setuptools: only its `resource_filename` is used, for the frost pictures;
 - `scipy.ndimage.interpolation`, a deprecated alias of `scipy.ndimage`;
@@ -26,8 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.corruptions.interface import FrameFunction, Level, Pixels
-from tasks.corruptions.seeds import Moment
+from tasks.corruptions.interface import Pixels
 from tasks.errors import InputError
 
 SOURCE = "imagecorruptions 1.1.2"
@@ -67,7 +67,6 @@ def load() -> ModuleType:
         "np": _NumPy(),
         "gaussian": _with_channel_axis(module.gaussian),
         "resource_filename": lambda _module, name: str(path.parent / name),
-        "plasma_fractal": _once_per_seed(module.plasma_fractal),
         "sk": SimpleNamespace(
             color=module.sk.color, util=SimpleNamespace(random_noise=_seeded(module.sk.util.random_noise))
         ),
@@ -76,7 +75,7 @@ def load() -> ModuleType:
     return module
 
 
-def run(name: str, frame: Pixels, *, severity: int, seed: int, angle_seed: int | None = None) -> Pixels:
+def run(name: str, frame: Pixels, *, severity: int, seed: int) -> Pixels:
     """`frame` as the reference's function `name` leaves it, with `np.random.seed(seed)` beforehand.
 
     Args:
@@ -84,15 +83,11 @@ def run(name: str, frame: Pixels, *, severity: int, seed: int, angle_seed: int |
         frame: uint8 RGB (H, W, 3), at least 32 x 32; not changed.
         severity: 1..5.
         seed: 32 bits.
-        angle_seed: Where given, uniform draws (snow's direction) come from this seed instead of `seed`.
     """
     from PIL import Image  # the reference takes PIL pictures
 
     function = getattr(load(), name)
-    random: Any = np.random.RandomState(seed)
-    if angle_seed is not None:
-        random = SimpleNamespace(normal=random.normal, uniform=np.random.RandomState(angle_seed).uniform)
-    _drawing.random, _drawing.seed = random, seed
+    _drawing.random, _drawing.seed = np.random.RandomState(seed), seed
     with np.errstate(invalid="ignore", divide="ignore"):
         out = np.asarray(function(Image.fromarray(frame), severity))
     if out.dtype.kind == "f":
@@ -101,22 +96,6 @@ def run(name: str, frame: Pixels, *, severity: int, seed: int, angle_seed: int |
         if missing.any():
             out = np.where(missing, frame, out)
     return np.asarray(out.astype(np.uint8))  # cut, not rounded: as the reference
-
-
-def through(name: str) -> FrameFunction:
-    """The reference's function `name` as a function of the registry, its random state belonging to the clip."""
-
-    def corrupt_frame(frame: Pixels, level: Level, moment: Moment) -> Pixels:
-        assert level.severity is not None, f"{name} has severities only: the registry gives it no bounds"
-        return run(name, frame, severity=level.severity, seed=moment.clip_seed)
-
-    return corrupt_frame
-
-
-def gaussian(image: NDArray[np.float64], *, sigma_px: float) -> NDArray[np.float64]:
-    """scikit-image's Gaussian filter over rows and columns of (H, W, 3), as the reference calls it."""
-    blurred: NDArray[np.float64] = load().gaussian(image, sigma=sigma_px, multichannel=True)
-    return blurred
 
 
 def disk(*, radius_px: int, alias_blur: float) -> NDArray[np.float32]:
@@ -149,19 +128,3 @@ def _with_channel_axis(filter_image: Callable[..., Any]) -> Callable[..., Any]:
 
 def _seeded(random_noise: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *args, **options: random_noise(*args, rng=_drawing.seed, **options)
-
-
-def _once_per_seed(plasma_fractal: Callable[..., NDArray[np.float64]]) -> Callable[..., NDArray[np.float64]]:
-    """The fog of a clip is one field: it is drawn once. Most of fog's time goes there."""
-
-    @functools.lru_cache(maxsize=4)  # 32 MB each at 1920 x 1080
-    def drawn(seed: int, mapsize: int, wibbledecay: float) -> NDArray[np.float64]:
-        _drawing.random = np.random.RandomState(seed)
-        field = plasma_fractal(mapsize=mapsize, wibbledecay=wibbledecay)
-        field.flags.writeable = False
-        return field
-
-    def plasma(mapsize: int = 256, wibbledecay: float = 3) -> NDArray[np.float64]:
-        return drawn(_drawing.seed, mapsize, wibbledecay)
-
-    return plasma

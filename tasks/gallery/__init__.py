@@ -124,7 +124,7 @@ def _row(
         threshold = _threshold(scores, task, model)
         empty = pd.DataFrame(columns=[*tables.SCHEMAS["predictions"].names, "_size"])
         drawn = overlay.boxes(
-            source.truth(pick.frame_id),
+            source.truth(pick.frame_id, pick.corruption, pick.severity),
             empty if predictions is None else predictions,
             names=source.names("object"),
             mapping=source.mapping(model, task),
@@ -168,19 +168,24 @@ def _maps(
     source: Source, folder: pictures.Folder, pick: picks.Pick, model: str, predictions: pd.DataFrame | None
 ) -> dict[str, str | None] | None:
     """Truth, prediction and difference as pictures; None where either map is missing."""
-    truth = source.semantic.get(pick.frame_id)
+    real = source.truth_map(pick.frame_id, pick.corruption, pick.severity)
     stored = [] if predictions is None else [m for m in predictions["label_map"] if isinstance(m, bytes)]
-    if truth is None or not stored:
+    if real is None or not stored:
         return None
     colours = pictures.palette(source.names("semantic"))
-    real = tables.decode_label_map(truth)
     found = overlay.mapped_labels(tables.decode_label_map(stored[0]), source.mapping(model, "semantic"))
     where = [model, pick.corruption, pick.severity, pick.frame_id]
     return {
-        "truth_file": folder.drawing(["truth", pick.frame_id], pictures.paint(real, colours)),
+        "truth_file": folder.drawing(_truth_name(pick), pictures.paint(real, colours)),
         "prediction_file": folder.drawing(["prediction", *where], pictures.paint(found, colours)),
         "difference_file": folder.drawing(["difference", *where], pictures.difference(real, found)),
     }
+
+
+def _truth_name(pick: picks.Pick) -> list[object]:
+    """One truth map serves all cells, but for those that displace it."""
+    own = pick.severity and corruptions.find(pick.corruption).moves_truth
+    return ["truth", pick.frame_id, *([pick.corruption, pick.severity] if own else [])]
 
 
 def _labels(source: Source, model: str, frame: dict[Any, Any], predictions: pd.DataFrame | None) -> dict[str, Any]:
@@ -235,6 +240,7 @@ def _about(source: Source, strips: list[picks.Pick], shown: dict[tuple[str, int,
                 "version": entry.version,
                 "temporal": str(entry.temporal),
                 "moves_pixels": bool(entry.moves_pixels),
+                "moves_truth": bool(entry.moves_truth),
                 "whole_clip": bool(entry.whole_clip),
                 "source": entry.source,
                 "note": str(entry.note or ""),

@@ -111,7 +111,9 @@ def _scaled(frame: Frame, width: int, height: int) -> Frame:
     return np.asarray(cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _shortened(text: str, width: int, pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def _shortened(
+    text: str, width: int, pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont
+) -> str:
     while pen.textlength(text, font=font) > width and len(text) > 4:
         text = text.removesuffix("...")[:-1] + "..."
     return text

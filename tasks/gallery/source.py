@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tasks import class_map, corruptions, tables
+from tasks import class_map, corruptions, displacement, tables
 from tasks.data.frames import FrameReader, UnreadableFrame
 from tasks.errors import InputError
 from tasks.layout import Layout
@@ -28,6 +28,7 @@ class Source:
     params: Params
     layout: Layout
     unreadable: dict[int, str] = field(default_factory=dict)
+    _waves: dict[tuple[str, int], dict[int, npt.NDArray[np.float64]]] = field(default_factory=dict)
 
     @cached_property
     def frames(self) -> pd.DataFrame:
@@ -94,9 +95,38 @@ class Source:
         """The row of one frame."""
         return self.frames.loc[[frame_id]].to_dict("records")[0]
 
-    def truth(self, frame_id: int) -> pd.DataFrame:
-        """The truth boxes of one frame."""
-        return self.objects.get(frame_id, self.objects[-1])
+    def truth(self, frame_id: int, corruption: str, severity: int) -> pd.DataFrame:
+        """The truth boxes of one frame, where the corruption has them."""
+        found = self.objects.get(frame_id, self.objects[-1])
+        moved = self._moved(frame_id, corruption, severity)
+        if moved is None or found.empty:
+            return found
+        box = ["x0_px", "y0_px", "x1_px", "y1_px"]
+        width = int(self.frame(frame_id)["width_px"])
+        found = found.copy()
+        found[box] = displacement.move_boxes(found[box].to_numpy(np.float64), moved, width)
+        height = len(moved)
+        found["mask"] = [
+            displacement.move_mask({"size": [height, width], "counts": mask}, moved)["counts"] if mask else mask
+            for mask in found["mask"]
+        ]
+        return found
+
+    def truth_map(self, frame_id: int, corruption: str, severity: int) -> Frame | None:
+        """The semantic truth of one frame, where the corruption has it; None without any."""
+        data = self.semantic.get(frame_id)
+        if data is None:
+            return None
+        found = tables.decode_label_map(data)
+        moved = self._moved(frame_id, corruption, severity)
+        return found if moved is None else displacement.move_map(found, moved)
+
+    def _moved(self, frame_id: int, corruption: str, severity: int) -> npt.NDArray[np.float64] | None:
+        cell = corruption, severity
+        if cell not in self._waves:
+            self._waves[cell] = displacement.read(self.layout.predictions, corruption, severity)
+        waves = self._waves[cell].get(frame_id)
+        return None if waves is None else displacement.shifts(waves, int(self.frame(frame_id)["height_px"]))
 
     def names(self, kind: str) -> dict[int, str]:
         """The data set's classes of a kind, id -> name."""

@@ -148,7 +148,7 @@ def make(params: Params, layout: Layout, *, devices: tuple[str, ...]) -> Plan:
     recordings: dict[Path, list[tuple[Shard, Part]]] = {}
     for shard, choice in _asked(params, layout):
         parts = []
-        for severity, level in _levels(choice, params):
+        for severity, level in levels_of(choice, params):
             amount, unit = _strength(choice, severity, level)
             corrupted_by = _corrupted_by(choice, severity, level, params.scale_to)
             for name, model in params.models.items():
@@ -203,7 +203,8 @@ def _store_url(params: Params) -> str:
     return params.run.store if "://" in params.run.store else str(params.resolve(params.run.store))
 
 
-def _levels(choice: CorruptionChoice, params: Params) -> list[tuple[int, float | None]]:
+def levels_of(choice: CorruptionChoice, params: Params) -> list[tuple[int, float | None]]:
+    """The severities of a corruption that a run asks for, each with the user's own level where it is one."""
     if choice.name in (tables.CLEAN, tables.VALIDATION):
         return [(0, None)]
     places = choice.severities(params.severities)

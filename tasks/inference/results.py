@@ -10,8 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from tasks import tables
-from tasks.corruptions import find
-from tasks.inference.planning import Plan
+from tasks.corruptions import displacement, find
+from tasks.displacement import FILE, WAVE
+from tasks.inference.planning import Plan, levels_of
 from tasks.layout import slug
 
 
@@ -30,7 +31,7 @@ class Failed:
 
 
 def link(plan: Plan) -> list[Failed]:
-    """Write predictions/, whole or not at all: the parts, cells.parquet, coding.parquet and models.json.
+    """Write predictions/, whole or not at all: the parts, the tables cells, coding and displacement, and models.json.
 
     Returns:
         The parts that are missing; their rows of `cells` carry the status `failed`.
@@ -98,6 +99,7 @@ def _fill(plan: Plan, folder: Path) -> list[Failed]:
     )
     tables.write("cells", cells, folder / "cells.parquet")
     tables.write("coding", _coding(plan), folder / "coding.parquet")
+    tables.write("displacement", _displacement(plan), folder / FILE)
     described = {
         name: {**plan.descriptions[name], "fingerprint": plan.fingerprints[name]} for name in plan.params.models
     }
@@ -126,3 +128,30 @@ def _coding(plan: Plan) -> pd.DataFrame:
             if found:
                 rows[place] = found
     return pd.DataFrame([row for found in rows.values() for row in found], columns=tables.SCHEMAS["coding"].names)
+
+
+def _displacement(plan: Plan) -> pd.DataFrame:
+    """By which waves frames are displaced, of the corruptions that say so: what the truth follows when it is scored."""
+    params = plan.params
+    moving = [choice for choice in params.choices() if find(choice.name).moves_truth]
+    rows: list[dict[str, object]] = []
+    frames = tables.read("frames", plan.layout.tables / "frames.parquet") if moving else pd.DataFrame()
+    for choice in moving:
+        scored = tables.select(frames, split=params.dataset.split, limit=params.dataset.limit)
+        for severity, level in levels_of(choice, params):
+            for _, own in scored.groupby(["clip_id", "height_px", "width_px"], sort=False):
+                first = own.iloc[0]
+                waves = displacement(
+                    name=choice.name,
+                    severity=severity if level is None else None,
+                    level=level,
+                    seed=params.run.seed,
+                    clip=str(first["clip_id"]),
+                    indices=own["frame_index"].tolist(),
+                    size=(int(first["height_px"]), int(first["width_px"])),
+                    scale_to=params.scale_to,
+                )
+                place = {"corruption": choice.name, "family": choice.family, "severity": severity}
+                ids = own["frame_id"].tolist()
+                rows += [{**place, "frame_id": ids[at], **dict(zip(WAVE, wave, strict=True))} for at, wave in waves]
+    return pd.DataFrame(rows, columns=tables.SCHEMAS["displacement"].names)

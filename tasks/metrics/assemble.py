@@ -159,7 +159,8 @@ def _figures(
         ended = _with_intervals([(row, item.figure) for item in summaries], params)
         for summary, figure in zip(summaries, ended, strict=True):
             place = Place(summary.corruption, summary.family, None, None, None)
-            found[place, replace(row, metric=summary.metric)] = figure
+            most = math.inf if summary.metric.startswith("rpc") else 1.0
+            found[place, replace(row, metric=summary.metric)] = _held(figure, most)
         if row.class_ == tables.ALL:
             found |= _curves(row, clean, cells, requests, params)
     return found
@@ -178,8 +179,13 @@ def _curves(
             point = replace(point, low=low, high=high)
         found[Place(name, family, None, None, unit), replace(row, metric="break_point")] = point
         (area,) = _with_intervals([(row, robustness.curve_area(levels))], params)
-        found[Place(name, family, None, None, unit), replace(row, metric="curve_area")] = area
+        found[Place(name, family, None, None, unit), replace(row, metric="curve_area")] = _held(area, math.inf)
     return found
+
+
+def _held(figure: Figure, most: float) -> Figure:
+    """The interval within what the figure can be: no headline metric, and so no mean of them, lies below 0."""
+    return replace(figure, low=float(np.maximum(figure.low, 0.0)), high=float(np.minimum(figure.high, most)))
 
 
 def _relative_errors(

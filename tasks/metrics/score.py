@@ -8,12 +8,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from tasks import tables
+from tasks import displacement, tables
 from tasks.errors import InputError
 from tasks.layout import Layout
 from tasks.metrics import MIX, ORACLE_DETECTION, assemble, attribution, cell, deployment, trivial
 from tasks.metrics.cell.deployed import Limits
 from tasks.metrics.cell.fitting import Fitted, fit
+from tasks.metrics.moved import moved
 from tasks.metrics.plan import Row, of_policy, plan
 from tasks.metrics.predictions import ModelFacts, facts
 from tasks.metrics.requests import Request, validation
@@ -128,7 +129,15 @@ def _work(
     model = _context["models"][request.model]
     # The clean cells come first: they find what the others are then given.
     fitted = _fit(model) if fitted is None else fitted
-    return cell.score(request.files, model, _context["study"], thresholds, fitted, limits)
+    return cell.score(request.files, model, _study_of(request), thresholds, fitted, limits)
+
+
+def _study_of(request: Request) -> Study:
+    """What a cell is measured against: the truth, moved where its corruption moves what is seen."""
+    study: Study = _context["study"]
+    _, layout = _context["sources"]
+    waves = displacement.read(layout.predictions, request.corruption, request.severity)
+    return replace(study, truth=moved(study.truth, waves)) if waves else study
 
 
 def _fit(model: ModelFacts) -> dict[str, Fitted]:

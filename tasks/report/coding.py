@@ -1,5 +1,6 @@
 """What codecs made of the clips: achieved bit rate, bits per pixel and QP at each severity, as a chart and a table."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -26,10 +27,13 @@ Coding = Mapping[str, Mapping[str, Sequence[float]]]
 def chart(coding: Coding) -> figures.Figure | None:
     """Bit rate and QP over severity: the mean of all clips, with bars from the lowest clip to the highest.
 
-    None where no bit rate is known.
+    None where no bit rate is known, or all severities have the same: then what they do comes after coding.
     """
-    if CHARTED[0] not in coding:
+    means = [ends[0] for ends in coding.get(CHARTED[0], {}).values()]
+    if not means or min(means) <= 0 or max(means) < 1.05 * min(means):
         return None
+    low = min(max(ends[1], 1e-3) for ends in coding[CHARTED[0]].values())
+    high = max(ends[2] for ends in coding[CHARTED[0]].values())
     figure = go.Figure()
     for place, fact in enumerate(fact for fact in CHARTED if fact in coding):
         points = sorted((int(severity), ends) for severity, ends in coding[fact].items())
@@ -58,8 +62,20 @@ def chart(coding: Coding) -> figures.Figure | None:
         height=200,
         margin={"l": 56, "r": 48, "t": 8, "b": 40},
         xaxis={"title": {"text": "severity"}, "tickmode": "linear", "dtick": 1, "zeroline": False},
-        yaxis={"type": "log", "title": {"text": name(CHARTED[0])}, "dtick": "D2" if _narrow(coding) else 1},
-        yaxis2={"title": {"text": name(CHARTED[1])}, "overlaying": "y", "side": "right", "showgrid": False},
+        yaxis={
+            "type": "log",
+            "title": {"text": name(CHARTED[0])},
+            "range": [math.log10(low / 1.25), math.log10(high * 1.25)],
+            "tickvals": _ticks(low / 1.25, high * 1.25),
+        },
+        yaxis2={
+            "title": {"text": name(CHARTED[1])},
+            "overlaying": "y",
+            "side": "right",
+            "showgrid": False,
+            "range": [0, 64],  # x264 and x265 count to 51, SVT-AV1 to 63
+            "tickvals": [0, 20, 40, 60],
+        },
     )
     return figures.plain(figure)
 
@@ -95,7 +111,13 @@ def _told(ends: Sequence[float]) -> str:
     return mean if low == high else f"{mean} ({low} to {high})"
 
 
-def _narrow(coding: Coding) -> bool:
-    """Whether bit rates span less than two powers of ten, so that the axis needs ticks between these."""
-    values = [value for ends in coding[CHARTED[0]].values() for value in ends if value > 0]
-    return bool(values) and max(values) / min(values) < 100
+def _ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten in a range; beyond two of these powers alone.
+
+    Examples:
+        >>> _ticks(30.0, 450.0), _ticks(5.0, 2000.0)
+        ([50.0, 100.0, 200.0], [10.0, 100.0, 1000.0])
+    """
+    steps = (1, 2, 5) if high / low < 100 else (1,)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [float(tick) for power in powers for step in steps if low <= (tick := step * 10.0**power) <= high]

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from tasks import tables
 from tasks.layout import Layout, slug
 from tasks.params import Params
-from tasks.report import cards, coding, companions, comparison, figures, numbers, sections, slice_table, wording
+from tasks.report import bursts, cards, coding, companions, comparison, figures, numbers, sections, slice_table, wording
 
 ASSETS: Final = Path(__file__).parent / "assets"
 TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -64,6 +64,7 @@ def render(
         "gates": sections.gate_rows(gates),
         "robustness": sections.robustness(params, scores, charts),
         "degradation": sections.degradation(params, scores, overview, charts),
+        "bursts": bursts.bursts(params, scores),
         "slices": slice_table.slice_table(params, slices),
         "comparison": comparison.comparison(params, scores, slices, charts),
         "cards": cards.cards(gallery, pictures),
@@ -73,7 +74,8 @@ def render(
         "strips": _strips(about, pictures, charts),
         "data_set": card,
         "facts": facts,
-        "moving": [fact["name"] for fact in about["corruptions"] if fact["moves_pixels"]],
+        "moving": [fact["name"] for fact in about["corruptions"] if fact["moves_pixels"] and not fact["moves_truth"]],
+        "following": [fact["name"] for fact in about["corruptions"] if fact["moves_truth"]],
         "problems": [*_problems(scores, about), *_class_problems(class_maps)],
         "definitions": [
             (wording.metric(tables.HEADLINE[task]), wording.DEFINITIONS[tables.HEADLINE[task]])

@@ -101,6 +101,17 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
             _field("value", pa.float64()),
         ]
     ),
+    # By which waves corruptions moved the rows of frames sideways: the truth follows (tasks/displacement.py).
+    "displacement": pa.schema(
+        [
+            *_CELL,
+            _field("severity", pa.int16()),
+            _field("frame_id", pa.int64()),
+            _field("amplitude_px", pa.float64()),
+            _field("period_px", pa.float64()),
+            _field("phase_rad", pa.float64()),
+        ]
+    ),
     # What `infer` was asked for and what became of it: one row per model, corruption, severity and shard.
     "cells": pa.schema(
         [

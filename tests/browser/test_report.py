@@ -86,7 +86,7 @@ def test_light_at_load_and_whole_at_the_end(page, folder):
     assert page.evaluate("document.querySelectorAll('.main-svg').length") == 0
     to_the_end(page)
     charts = page.evaluate("document.querySelectorAll('[data-figure]').length")
-    assert charts == 3 * (2 + 9 + 2)
+    assert charts == 3 * (2 + 9 + 2) + 1  # and what h264 made of the clips
     page.wait_for_function(f"document.querySelectorAll('[data-figure] .main-svg:first-child').length === {charts}")
     assert not page.evaluate("document.querySelectorAll('a[href^=http]').length")
 

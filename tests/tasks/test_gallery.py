@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from pycocotools import mask as coco_mask
 
 from tasks import corruptions, gallery, tables
 from tasks.gallery import overlay, picks, pictures
+from tasks.gallery.source import Source
 from tasks.layout import Layout
 from tasks.params import Params, parse
 
@@ -337,6 +339,20 @@ def test_the_same_again_and_nothing_left_behind(made, drawn):
     gallery.draw(params, layout)
     assert {path.name: path.read_bytes() for path in layout.gallery.iterdir()} == before
     assert not list(layout.root.glob(".gallery*"))
+
+
+def test_truth_is_drawn_where_the_picture_has_it(made, drawn, tmp_path):
+    params, layout = made
+    shutil.copytree(layout.tables, tmp_path / "tables")
+    wave = {"amplitude_px": 12.0, "period_px": 1e9, "phase_rad": np.pi / 2}  # 12 px to the right, everywhere
+    cell = {"corruption": NOISE, "family": "noise", "severity": 3, "frame_id": 5}
+    tables.write("displacement", pd.DataFrame([{**cell, **wave}]), tmp_path / "predictions/displacement.parquet")
+    found = Source(params, Layout(tmp_path))
+    clean, moved = found.truth(5, "clean", 0), found.truth(5, NOISE, 3)
+    assert (moved["x0_px"] - clean["x0_px"]).tolist() == pytest.approx([12, 12, 12])
+    assert found.truth(5, NOISE, 1).equals(clean)
+    assert coco_mask.toBbox({"size": [HEIGHT, WIDTH], "counts": moved["mask"].iloc[0]}).tolist() == [52, 60, 60, 100]
+    assert (found.truth_map(5, NOISE, 3) == found.truth_map(5, "clean", 0)).all()  # its rows are of one class each
 
 
 def test_an_unreadable_frame_is_noted_and_the_rest_drawn(made, tmp_path):

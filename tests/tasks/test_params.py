@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
+from flows import init
 from tasks import params
 from tasks.errors import InputError
 
@@ -29,8 +30,30 @@ def test_full_set_of_the_comment_is_valid() -> None:
     line = next(ln for ln in (ROOT / "params.yaml").read_text().splitlines() if ln.strip().startswith("# {noise:"))
     full = params.parse(SMALLEST | {"corruptions": yaml.safe_load(line.strip().lstrip("# "))})
     names = {choice.name for choice in full.choices()}
-    assert names <= set(CORRUPTIONS)
-    assert len(names) == 22
+    assert names == set(CORRUPTIONS)
+
+
+def test_composed_example_of_the_comment_is_valid() -> None:
+    from tasks.corruptions import check_choice
+
+    for text in ((ROOT / "params.yaml").read_text(), init.PARAMS):
+        line = next(ln for ln in text.splitlines() if ln.strip().startswith("# composed:"))
+        asked = params.parse(SMALLEST | {"corruptions": yaml.safe_load(line.strip().lstrip("# "))})
+        assert len(asked.choices()) == 3
+        assert asked.bursts == ((4, 8),)
+        for choice in asked.choices():
+            check_choice(choice)
+
+
+def test_names_of_several_are_spaced_alike() -> None:
+    asked = params.parse(
+        SMALLEST | {"corruptions": {"a": ["low_light  2+rain", {"fog during 4:8 +  h264": {"severity": [2]}}]}}
+    )
+    assert [choice.name for choice in asked.choices()] == ["low_light 2 + rain", "fog during 4:8 + h264"]
+    assert [choice.levels for choice in asked.choices()] == [None, (2,)]
+    assert asked.bursts == ((4, 8),)
+    with pytest.raises(InputError, match=r"low_light \+ rain stands twice"):
+        params.parse(SMALLEST | {"corruptions": {"a": ["low_light + rain", "low_light+rain"]}})
 
 
 @pytest.mark.parametrize(
@@ -46,6 +69,8 @@ def test_full_set_of_the_comment_is_valid() -> None:
         ({"gates": [{"metric": "map", "max_drop": 0.1, "against": "baseline"}]}, "needs a baseline"),
         ({"severities": [0]}, "greater than or equal to 1"),
         ({"severities": [3, 1]}, "severities must rise"),
+        ({"scale_to": 0}, "'scale_to'.*greater than or equal to 1, got 0"),
+        ({"scale_too": 480}, "did you mean 'scale_to'"),
         ({"baseline": "b"}, "baseline 'b' is not among the models: a"),
         ({"corruptions": {"blur": ["fog"], "weather": ["fog"]}}, "fog stands twice"),
         ({"corruptions": {"blur": [{"h264": {"crf": []}}]}}, "at least one level"),

@@ -273,4 +273,7 @@ class OpenCV:
         return single.by_pillow(codes, height, width, Image.Resampling.BOX)
 
     def enlarge(self, codes: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-        return single.by_pillow(codes, height, width, Image.Resampling.NEAREST)
+        exact = cv2.INTER_NEAREST_EXACT  # Pillow's own choice of neighbours; INTER_NEAREST's is another one
+        return single.each(
+            codes, lambda frame: cv2.resize(frame, (width, height), interpolation=exact), (height, width)
+        )

@@ -40,7 +40,7 @@ def test_globs_choose_by_name_and_family() -> None:
 def test_facts_are_json_and_say_everything_of_an_entry() -> None:
     for corruption in [*CORRUPTIONS.values(), find("low_light 2 + gaussian_noise")]:
         facts = json.loads(json.dumps(listing.facts(corruption)))
-        unsaid = {"batch", "frame", "clip", "parts", "during", "displacement"}
+        unsaid = {"batch", "frame", "clip", "parts", "during", "waves"}
         assert set(facts) >= set(corruption.__dataclass_fields__) - unsaid
         assert facts["levels"] == list(corruption.levels)
 

@@ -54,8 +54,8 @@ def test_a_stretch_is_measured_as_a_data_set_of_its_frames(part, run, chosen, ma
     for key in headline:
         assert inside.loc[key, "status"] == "ok", key
         assert inside.loc[key].drop("status").tolist() == pytest.approx(alone.loc[key].drop("status").tolist()), key
-    for key in inside.index:
-        if inside.loc[key, "status"] == "ok" and key in alone.index:
+    for key in inside.index:  # by class; what thresholds decide is left out, for they are chosen on all frames
+        if inside.loc[key, "status"] == "ok" and key[3] == tables.HEADLINE[key[1]]:
             assert inside.loc[key, "value"] == pytest.approx(alone.loc[key, "value"]), key
 
 

@@ -138,6 +138,21 @@ def test_what_codecs_made_of_the_clips_is_drawn_and_told(tmp_path):
     assert '<th scope="row">mean QP</th><td class="n">26</td>' in text
 
 
+def test_bursts_are_told_beside_the_clean_figures(tmp_path):
+    name = "low_light during 4:8"
+    run = report_factory.params(corruptions={"low_light": [name]}, gates=[])
+    stretches = [f"burst 4:8={part}" for part in ("before", "during", "after")]
+    made = report_factory.scores(run, tasks=["tracking"], slices=stretches)
+    text = published(tmp_path, run, made)
+    rows = made[(made["model"] == "crossing-v1") & (made["slice"] == stretches[2]) & (made["metric"] == "hota")]
+    rows = rows[rows["baseline"].isna() & (rows["class"] == "all")]
+    (clean,) = rows[rows["severity"] == 0]["value"]
+    (worst,) = rows[rows["severity"] == 5]["value"]
+    line = next(line for line in text.splitlines() if '<td>4 to 7</td><td class="n">5</td>' in line)
+    assert f"{worst:.3f}" in line
+    assert f"{100 * worst / clean:.0f} % of clean" in line
+
+
 @pytest.mark.parametrize(("scale_to", "told"), [(None, "not scaled"), (480, "meant for a shorter side of 480")])
 def test_the_scale_of_parameters_is_told(tmp_path, scale_to, told):
     run = report_factory.params(gates=[]).model_copy(update={"scale_to": scale_to})
