@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import corruptions_page, device, memory, records, timing
+from benchmarks import corruptions_page, memory, records
 from benchmarks.pictures import pictures
 from tasks.corruptions import CORRUPTIONS
 
@@ -83,17 +83,24 @@ Values = dict[str, float]
 
 def measure(part: str, size: Size, on: str | None, kept: Path) -> tuple[Rows, Values] | None:
     """A part's rows and its figures as a whole; None where it cannot be measured here."""
+    # Imported when measured: a machine with a GPU may have no OpenCV, another one no torch.
     frames, _ = pictures(4, size.height, size.width)
     if part == "reference" and importlib.util.find_spec("imagecorruptions"):
+        from benchmarks import timing
+
         rows = timing.beside_reference(frames, size.severities, budget_s=size.budget_s, most=size.most)
         return rows + timing.by_name(rows), timing.totals(rows)
     if part == "others":
+        from benchmarks import timing
+
         return timing.beside_others(frames, budget_s=size.budget_s, most=size.most), {}
     if part == "memory" and memory.possible():
         rows = memory.in_own_process(_memory, size)
         return rows, memory.totals(rows)
     if part == "device":
         import torch
+
+        from benchmarks import device
 
         where = torch.device(on or "cuda")
         if where.type == "cuda" and not torch.cuda.is_available():
@@ -145,6 +152,8 @@ def _where(part: str, on: str | None) -> dict[str, str]:
         gpu = torch.device(on or "cuda").type == "cuda"
         return {"device": torch.cuda.get_device_name() if gpu else f"torch on {on}"}
     if part in ("reference", "others"):
+        from benchmarks import timing
+
         return {"opencv": f"OpenCV {timing.THEIR_THREADS} threads for theirs, 1 for ours"}
     return {}
 
