@@ -258,8 +258,8 @@ def check_choice(choice: CorruptionChoice) -> None:
     """Check one entry of params.yaml's corruptions before anything runs.
 
     Raises:
-        InputError: an unknown name, another parameter's name, a level
-            out of bounds, or one that stands twice.
+        InputError: an unknown name, another parameter's name, a level out of bounds or one that stands twice; several
+            severities of what is the same at all of them.
 
     Example:
         >>> check_choice(CorruptionChoice(family="compression", name="h264", parameter="crf", levels=(18, 28)))
@@ -269,6 +269,12 @@ def check_choice(choice: CorruptionChoice) -> None:
         corruption = find(choice.name)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
+    fixed = corruption.parts and all(part.severity is not None for part in corruption.parts)
+    if fixed and (choice.levels is None or len(choice.levels) > 1):
+        raise InputError(
+            f"{where}: each part of '{choice.name}' has a severity of its own, so all severities would be the same: "
+            f"leave one part without, or ask for one alone, {{{choice.name}: {{severity: [3]}}}}."
+        )
     if choice.levels is None:
         return
     if choice.parameter != corruption.parameter:

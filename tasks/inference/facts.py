@@ -16,6 +16,8 @@ PACKAGES: Final = (
     "trackers", "trackeval", "faster-coco-eval", "torchmetrics", "pandas", "pyarrow", "prefect", "dvc",
 )  # fmt: skip
 
+_WRITTEN: Final = (":(exclude)dvc.lock", ":(exclude)reports")
+
 
 def write(path: Path, *, devices: tuple[str, ...], folder: Path) -> None:
     """Write the facts to `path`, whole or not at all.
@@ -32,9 +34,12 @@ def write(path: Path, *, devices: tuple[str, ...], folder: Path) -> None:
 
 
 def gather(*, devices: tuple[str, ...], folder: Path) -> dict[str, Any]:
-    """commit, dirty, device, workers, versions, date, command."""
+    """commit, dirty, device, workers, versions, date, command.
+
+    dirty: tracked files differ from the commit, apart from what a run writes itself (dvc.lock, reports/).
+    """
     commit = _git(folder, "rev-parse", "HEAD")
-    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".", *_WRITTEN)
     return {
         "commit": commit,
         "dirty": None if commit is None else bool(changes),

@@ -83,3 +83,12 @@ def test_wrong_ones_say_so(name: str, words: str) -> None:
         find(name)
     with pytest.raises(InputError, match=f"corruptions.composed: .*{words}"):
         check_choice(CorruptionChoice(family="composed", name=name))
+
+
+def test_what_is_the_same_at_all_severities_is_asked_for_once() -> None:
+    fixed = {"family": "composed", "name": "low_light 2 + rain 3"}
+    for levels in (None, (1.0, 2.0)):
+        with pytest.raises(InputError, match="all severities would be the same"):
+            check_choice(CorruptionChoice(parameter="severity", levels=levels, **fixed))
+    check_choice(CorruptionChoice(parameter="severity", levels=(3.0,), **fixed))
+    check_choice(CorruptionChoice(family="composed", name="low_light 2 + rain"))
