@@ -108,8 +108,8 @@ def test_memory_of_every_corruption(result):
     coded = {row["name"] for row in rows if row["clip_frames"] > 1}
     assert coded == {"h264", "frame_freeze"}
     for row in rows:
-        if row["name"] not in coded:  # at least a frame more: what comes out
-            assert row["peak_bytes_per_px_320x240"] >= 3
+        if row["name"] not in coded:  # at least a frame more, in whole pages of memory: what comes out
+            assert row["peak_bytes_per_px_320x240"] > 2.9
 
 
 def test_traffic_is_what_operations_read_and_write():
