@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from flows import runtime
 from tasks.errors import InputError, WorkFailed
@@ -113,6 +114,18 @@ def _parser() -> argparse.ArgumentParser:
     said.add_argument("--severity", type=int, metavar="S", help="0 is clean")
     said.add_argument("--to", type=Path, required=True, metavar="FILE.csv")
     of_run(add("gate", _gate, "Judge the scores by the gates of params; status 1 when one fails."))
+    hard = add("export-failures", _export_failures, "Write frames that models failed on as a data set of their own.")
+    _add_failures(of_run(hard), "images")
+    hard.add_argument("--corrupted", action="store_true", help="the pictures as corrupted, not the clean frames")
+    shown = add("export-qa", _export_qa, "Write pictures, maps and a summary of what models made of frames.")
+    _add_failures(of_run(shown), "answers of models")
+    both = add("compare", _compare, "Compare two revisions of this project: paired differences, regressions first.")
+    both.add_argument("a", metavar="REV_A", help="a git revision, or WORKSPACE for what lies here now")
+    both.add_argument("b", metavar="REV_B", help="likewise; every figure is B minus A")
+    both.add_argument(
+        "--model", action="append", default=[], metavar="A=B", help="models of other names to pair; several times"
+    )
+    both.add_argument("--to", type=Path, metavar="FILE.md", help="reports/comparison.md unless given")
     listed = add("corruptions", _corruptions, "List the corruptions.", params=False)
     listed.add_argument("globs", nargs="*", metavar="GLOB", help="only those whose name or family matches")
     listed.add_argument("--json", action="store_true", help="everything that is stated of each, as JSON")
@@ -145,6 +158,26 @@ def _add_corrupt(added: argparse.ArgumentParser) -> None:
         "--sheet", type=Path, metavar="FILE.png", help="a contact sheet of all severities: of the image or middle frame"
     )
     added.add_argument("--force", action="store_true", help="write over what is there")
+
+
+def _add_failures(added: argparse.ArgumentParser, unit: str) -> None:
+    """Which failures: frames on which a task of the run has something wrong."""
+    added.add_argument("target", type=Path, metavar="OUT", help="a new folder; written whole or not at all")
+    added.add_argument("--model", metavar="M")
+    added.add_argument("--task", metavar="T", help="such as detection")
+    added.add_argument("--corruption", metavar="GLOB", help="only corruptions whose name or family matches")
+    added.add_argument(
+        "--severity", type=int, action="append", default=[], metavar="S", help="0 is clean; several times"
+    )
+    added.add_argument(
+        "--where",
+        metavar="QUERY",
+        help="a pandas expression over the columns of examples, frames and quality, such as "
+        "\"score < 0.3 and camera == 'north'\"",
+    )
+    added.add_argument(
+        "--worst", type=_positive, default=100, metavar="N", help=f"at most N {unit}, the worst of each task (100)"
+    )
 
 
 def _positive(text: str) -> int:
@@ -237,6 +270,31 @@ def _predictions(arguments: argparse.Namespace) -> None:
 
     asked = {name: getattr(arguments, name) for name in ("model", "corruption", "severity")}
     print(predictions.write(_params(arguments), arguments.to, **asked))
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from flows import compare
+
+    asked = {"a": arguments.a, "b": arguments.b, "models": arguments.model, "target": arguments.to}
+    print(compare.write(_params(arguments), arguments.params, **asked))
+
+
+def _export_failures(arguments: argparse.Namespace) -> None:
+    from flows import export
+
+    run, wanted = _params(arguments), export.Wanted(**_asked(arguments))
+    print("\n".join(export.failures(run, arguments.target, wanted, corrupted=arguments.corrupted)))
+
+
+def _export_qa(arguments: argparse.Namespace) -> None:
+    from flows import export
+
+    print(export.qa(_params(arguments), arguments.target, export.Wanted(**_asked(arguments))))
+
+
+def _asked(arguments: argparse.Namespace) -> dict[str, Any]:
+    asked = {name: getattr(arguments, name) for name in ("model", "task", "corruption", "where", "worst")}
+    return {**asked, "severities": tuple(arguments.severity)}
 
 
 def _corruptions(arguments: argparse.Namespace) -> None:

@@ -57,6 +57,7 @@ policy:                         # how boxes are used: reports/policy.json says w
   mix: {}                       # class -> share, where classes will come in another mix
 
 gates: []                       # e.g. {metric: map, family: weather, severity: 3, min: 0.25}
+failures: {}                    # e.g. blind: {task: detection, max_score: 0.3, severity: [4, 5]}; see failure_cases.md
 
 report: {pictures: 240}
 
@@ -113,7 +114,7 @@ stages:
       - gallery
   publish:
     cmd: stormglass publish
-    params: [dataset, models, baseline, corruptions, severities, scale_to, slices, metrics, gates, report]
+    params: [dataset, models, baseline, corruptions, severities, scale_to, slices, metrics, gates, failures, report]
     deps:
       - tables
       - scores
@@ -121,6 +122,8 @@ stages:
     outs:
       - reports/robustness.html
       - reports/summary.md:
+          cache: false
+      - reports/failure_cases.md:
           cache: false
       - reports/junit.xml:
           cache: false

@@ -26,6 +26,7 @@ ARROWS: dict[str, set[str]] = {
     "metrics": EVERYBODY | {"slices", "class_map", "displacement"},
     "gates": EVERYBODY | {"metrics", "slices"},
     "gallery": EVERYBODY | {"corruptions", "data", "class_map", "displacement"},
+    "exports": EVERYBODY | {"corruptions", "data", "gallery", "metrics"},
     "monitoring": EVERYBODY | {"metrics", "quality", "slices"},
     "report": EVERYBODY | {"gates", "metrics", "slices", "class_map"},
 }

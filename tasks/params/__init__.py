@@ -17,6 +17,7 @@ from tasks.params.sections import (
     CorruptionChoice,
     Crossing,
     Dataset,
+    FailureRule,
     Gate,
     Metrics,
     Mix,
@@ -36,6 +37,7 @@ __all__ = [
     "TRIVIAL",
     "CorruptionChoice",
     "Crossing",
+    "FailureRule",
     "Gate",
     "Mix",
     "Model",
@@ -69,6 +71,7 @@ class Params(Section):
     metrics: Metrics = Metrics()
     policy: Policy = Policy()
     gates: tuple[Gate, ...] = ()
+    failures: dict[Name, FailureRule] = Field(default={})
     report: Report = Report()
     run: Run = Run()
 
@@ -98,6 +101,11 @@ class Params(Section):
                 raise ValueError("a gate with against: baseline needs a baseline")
             if gate.model is not None and gate.model not in self.models:
                 raise ValueError(f"gates: model '{gate.model}' is not among the models: {', '.join(self.models)}")
+        for name, rule in self.failures.items():
+            if rule.model is not None and rule.model not in self.models:
+                raise ValueError(
+                    f"failures.{name}: model '{rule.model}' is not among the models: {', '.join(self.models)}"
+                )
         return self
 
     def choices(self) -> tuple[CorruptionChoice, ...]:
@@ -199,5 +207,7 @@ def parse(data: dict[str, Any], where: str = "params") -> Params:
     try:
         return Params.model_validate(data)
     except ValidationError as error:
-        told = "; ".join(explain(item, Params, {"models": Model, "gates": Gate}) for item in error.errors())
+        told = "; ".join(
+            explain(item, Params, {"models": Model, "gates": Gate, "failures": FailureRule}) for item in error.errors()
+        )
         raise InputError(f"{where}: {told}{'' if told.endswith('?') else '.'}") from None

@@ -203,6 +203,22 @@ class Gate(Section):
         return self
 
 
+class FailureRule(Section):
+    """A kind of failure to list in failure_cases.md: an example with something wrong that meets every condition."""
+
+    task: Literal["classification", "detection", "instance", "semantic", "tracking"] | None = None
+    model: str | None = None
+    error_kind: str | None = None
+    max_score: float = Field(1.0, ge=0, le=1)
+    corruption: str = "*"  # a glob of names and families; `clean` for clean frames
+    severity: tuple[Annotated[int, Field(ge=0)], ...] = ()  # none: every one, clean frames too
+
+    @field_validator("severity", mode="before")
+    @classmethod
+    def _several(cls, value: object) -> object:
+        return (value,) if isinstance(value, int) else value
+
+
 class Report(Section):
     """The page."""
 

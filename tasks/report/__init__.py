@@ -6,12 +6,14 @@ import shutil
 from pathlib import Path
 from typing import Any, Final
 
+import pandas as pd
+
 from tasks import gates as rules
 from tasks import tables
 from tasks.errors import InputError
 from tasks.layout import Layout
 from tasks.params import Params
-from tasks.report import companions, numbers, page, summary
+from tasks.report import companions, failure_cases, numbers, page, summary
 
 __all__ = ["PAGE", "publish"]
 
@@ -19,7 +21,7 @@ PAGE: Final = "robustness.html"
 
 
 def publish(params: Params, layout: Layout) -> None:
-    """Write reports/: the page, metrics.json, slices.csv, curves/*.csv, summary.md, junit.xml, policy.json, run.json.
+    """Write reports/: the page, summary.md, failure_cases.md, junit.xml, slices.csv, curves/*.csv and JSON files.
 
     Everything is made before the first file is replaced; files of other names in reports/ are left alone.
 
@@ -35,6 +37,7 @@ def publish(params: Params, layout: Layout) -> None:
     # Without run.json (tables that came from another machine) the page merely lacks those facts.
     facts = json.loads(layout.run_facts.read_text(encoding="utf-8")) if layout.run_facts.exists() else {}
     maps = layout.scores / "class_map.json"
+    policy = _text(layout.scores / "policy.json")
     made: dict[str, str] = {
         PAGE: page.render(
             params,
@@ -48,17 +51,20 @@ def publish(params: Params, layout: Layout) -> None:
             card=card,
             facts=facts,
             class_maps=json.loads(maps.read_text(encoding="utf-8")) if maps.exists() else {},
+            confusion=_table("confusion", layout),
+            reliability=_table("reliability", layout),
+            policy=_read_json(layout.scores / "policy.json", "score") if policy is not None else None,
         ),
         "metrics.json": companions.metrics_json(overview, gates),
         "slices.csv": companions.to_csv(slices),
         "summary.md": summary.summary(params, overview, slices, gates),
+        "failure_cases.md": failure_cases.failure_cases(params, layout),
         "junit.xml": companions.junit_xml(gates),
         "run.json": json.dumps(facts, indent=1, sort_keys=True) + "\n",
         **{f"curves/{task}.csv": companions.curves_csv(scores, task) for task in numbers.tasks_of(scores)},
     }
-    policy = layout.scores / "policy.json"
-    if policy.exists():
-        made["policy.json"] = policy.read_text(encoding="utf-8")
+    if policy is not None:
+        made["policy.json"] = policy
     _replace(layout.reports, made)
 
 
@@ -79,6 +85,16 @@ def _replace(folder: Path, made: dict[str, str]) -> None:
             (temporary / name).replace(folder / name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _table(name: str, layout: Layout) -> pd.DataFrame | None:
+    """A table that an earlier version of `score` did not write yet: without it the page says so."""
+    path = layout.scores / f"{name}.parquet"
+    return tables.read(name, path) if path.exists() else None
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None
 
 
 def _read_json(path: Path, stage: str) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def robustness_map(
                 visible=shown,
             )
         )
-        colours = [[_on_scale(v / limit) for v in line] for line in values]
+        colours = [[ink_on_scale(v / limit) for v in line] for line in values]
         figure.add_trace(_numbers(x, y, texts, colours, visible=shown))
     figure.update_layout(**_LAYOUT, height=70 + 30 * len(names), xaxis={**_XAXIS, "title": {"text": "severity"}})
     return figures.plain(figure)
@@ -159,15 +159,15 @@ def _numbers(
     )
 
 
-def _on_scale(place: float) -> str:
+def ink_on_scale(place: float) -> str:
     """The ink for a cell at `place` (0..1) of SCALE."""
     if math.isnan(place):
         return "#8a94a0"
-    return _ink_on_scale(round(100 * min(max(place, 0.0), 1.0)))
+    return _ink_at(round(100 * min(max(place, 0.0), 1.0)))
 
 
 @cache
-def _ink_on_scale(percent: int) -> str:
+def _ink_at(percent: int) -> str:
     return ink(*(v / 255 for v in unlabel_rgb(sample_colorscale(SCALE, [percent / 100])[0])))
 
 

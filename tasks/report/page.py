@@ -11,7 +11,20 @@ from markupsafe import Markup
 from tasks import tables
 from tasks.layout import Layout, slug
 from tasks.params import Params
-from tasks.report import bursts, cards, coding, companions, comparison, figures, numbers, sections, slice_table, wording
+from tasks.report import (
+    bursts,
+    calibration,
+    cards,
+    coding,
+    companions,
+    comparison,
+    errors,
+    figures,
+    numbers,
+    sections,
+    slice_table,
+    wording,
+)
 
 ASSETS: Final = Path(__file__).parent / "assets"
 TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -39,6 +52,9 @@ def render(
     card: dict[str, Any],
     facts: dict[str, Any],
     class_maps: dict[str, Any],
+    confusion: pd.DataFrame | None = None,
+    reliability: pd.DataFrame | None = None,
+    policy: dict[str, Any] | None = None,
 ) -> str:
     """The page as text.
 
@@ -54,6 +70,9 @@ def render(
         card: tables/card.json.
         facts: run.json; empty without one.
         class_maps: scores/class_map.json: by model and kind, what its classes became; empty without one.
+        confusion: The table `confusion`; None without one.
+        reliability: The table `reliability`; None without one.
+        policy: scores/policy.json; None without one.
     """
     charts: dict[str, figures.Figure] = {}
     pictures = cards.Pictures(layout.gallery)
@@ -68,6 +87,8 @@ def render(
         "slices": slice_table.slice_table(params, slices),
         "comparison": comparison.comparison(params, scores, slices, charts),
         "cards": cards.cards(gallery, pictures),
+        "errors": errors.errors(params, scores, confusion, charts),
+        "calibration": calibration.calibration(params, scores, reliability, policy or {}, charts),
         "states": list(dict.fromkeys((style, words) for _, _, style, words in cards.STATES)),
         "picks": cards.PICKS,
         "about": about,

@@ -56,7 +56,7 @@ def _overview(params: Params, overview: pd.DataFrame) -> list[str]:
     ]
     head = ["Task", "Model", "Metric", "Clean", "mPC", "rPC", "Units"]
     note = f"In brackets the {wording.confidence(params.metrics.confidence)} interval; a unit is an image or a clip."
-    return ["## Models", _table(head, rows), note]
+    return ["## Models", markdown_table(head, rows), note]
 
 
 def _comparison(params: Params, slices: pd.DataFrame) -> list[str]:
@@ -65,12 +65,12 @@ def _comparison(params: Params, slices: pd.DataFrame) -> list[str]:
     if params.baseline is None or table.empty:
         return []
     lines = [
-        f"- **{wording.TASK_NAMES[task]}.** {_cell(takeaways.gain_sentence(rows, model, params.baseline))}"
+        f"- **{wording.TASK_NAMES[task]}.** {markdown_text(takeaways.gain_sentence(rows, model, params.baseline))}"
         for task in tables.TASKS
         for model in params.models
         if len(rows := table[(table["task"] == task) & (table["model"] == model)])
     ]
-    blocks = [f"## Against {_cell(params.baseline)}", "\n".join(lines)]
+    blocks = [f"## Against {markdown_text(params.baseline)}", "\n".join(lines)]
     rows = table[(table["mpc_outcome"] == differences.REGRESSION) | (table["clean_outcome"] == differences.REGRESSION)]
     if rows.empty:
         return blocks
@@ -89,7 +89,7 @@ def _comparison(params: Params, slices: pd.DataFrame) -> list[str]:
     ]
     head = ["Where", "Model", "Task", "Units", "ΔmPC", "Δclean"]
     title = f"Regressions that are told apart from chance ({len(shown)} of {len(rows)} lines):"
-    return [*blocks, title, _table(head, shown)]
+    return [*blocks, title, markdown_table(head, shown)]
 
 
 def _gates(gates: pd.DataFrame) -> list[str]:
@@ -109,7 +109,7 @@ def _gates(gates: pd.DataFrame) -> list[str]:
         for row in rows.to_dict("records")
     ]
     head = ["Gate", "Model", "Metric", "Where", "Observed", "Threshold"]
-    return [f"## Gates that do not pass ({len(rows)} of {len(gates)})", _table(head, lines)]
+    return [f"## Gates that do not pass ({len(rows)} of {len(gates)})", markdown_table(head, lines)]
 
 
 def _slices(params: Params, slices: pd.DataFrame) -> list[str]:
@@ -133,19 +133,25 @@ def _slices(params: Params, slices: pd.DataFrame) -> list[str]:
     against = f"ΔmPC to {params.baseline}" if params.baseline else "ΔmPC"
     head = ["Slice", "Model", "Task", "Units", "Clean", "mPC", "rPC", against]
     small = f"Slices of fewer than {params.metrics.min_units} units are left out."
-    return [f"## The {len(lines)} slices that keep least", _table(head, lines), small]
+    return [f"## The {len(lines)} slices that keep least", markdown_table(head, lines), small]
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def markdown_table(head: list[str], rows: list[list[str]]) -> str:
+    """A table; texts stay text.
+
+    Args:
+        head: the columns' titles.
+        rows: as many texts each.
+    """
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(_cell(text) for text in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(markdown_text(text) for text in line) + " |" for line in lines)
 
 
-def _cell(text: str) -> str:
+def markdown_text(text: str) -> str:
     """Text that stays text in a Markdown table, whatever a class or a slice is called; intervals keep their brackets.
 
     Examples:
-        >>> print(_cell("a|b 0.5 [0.43, 0.57]"), _cell("[1, 2](x)"))
+        >>> print(markdown_text("a|b 0.5 [0.43, 0.57]"), markdown_text("[1, 2](x)"))
         a\\|b 0.5 [0.43, 0.57] \\[1, 2\\](x)
     """
     flat = re.sub(r"\s+", " ", text)

@@ -8,7 +8,7 @@ import pytest
 
 from tasks import report
 from tasks.layout import Layout
-from tests import chromium, report_factory
+from tests import chromium, diagnostics_factory, report_factory
 
 pytestmark = pytest.mark.browser
 
@@ -35,7 +35,9 @@ def folder(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("report")
     run = report_factory.params()
     layout = Layout(root)
-    report_factory.write(run, layout, report_factory.scores(run, tasks=TASKS), frames=3)
+    made = diagnostics_factory.explained(run, report_factory.scores(run, tasks=TASKS))
+    report_factory.write(run, layout, made, frames=3)
+    diagnostics_factory.write(run, layout, TASKS)
     with pytest.MonkeyPatch.context() as patch:
         statuses = ["pass", "fail", "uncertain", "fail", "not_run"]
         patch.setattr(report.rules, "evaluate", lambda run, _: report_factory.gates(run, statuses=statuses))
@@ -86,7 +88,8 @@ def test_light_at_load_and_whole_at_the_end(page, folder):
     assert page.evaluate("document.querySelectorAll('.main-svg').length") == 0
     to_the_end(page)
     charts = page.evaluate("document.querySelectorAll('[data-figure]').length")
-    assert charts == 3 * (2 + 9 + 2) + 1  # and what h264 made of the clips
+    errors, calibration = 6 + 2 + 4, (2 + 2 + 3) + (2 + 2 + 3)
+    assert charts == 3 * (2 + 9 + 2) + errors + calibration + 1  # and what h264 made of the clips
     page.wait_for_function(f"document.querySelectorAll('[data-figure] .main-svg:first-child').length === {charts}")
     assert not page.evaluate("document.querySelectorAll('a[href^=http]').length")
 
@@ -252,8 +255,75 @@ def test_the_comparison_marks_what_is_told_apart(page):
     assert shown == sorted(shown), "by the figure, not as text"
 
 
+def test_error_causes_draw_and_their_table_says_the_same(page):
+    page.locator("nav.bar a", has_text="Errors").click()
+    card = page.locator("#kinds-detection-tide_miss")
+    card.scroll_into_view_if_needed()
+    page.wait_for_selector("#kinds-detection-tide_miss .main-svg")
+    node = "document.querySelector('#kinds-detection-tide_miss .chart')"
+    page.select_option("#errors-choice", "fog")
+    card.locator(".xtitle", has_text="severity, fog").wait_for()
+    drawn = page.evaluate(f"{node}.data.map((trace) => Array.from(trace.y))")
+    details = page.locator("#errors-detection details.data").first
+    details.locator("summary").click()
+    details.locator("tbody tr").nth(90).wait_for()
+    heads = details.locator("thead th").all_text_contents()
+    lines = details.locator("tbody tr").evaluate_all(
+        "all => all.map((row) => [...row.cells].map((c) => c.textContent))"
+    )
+    column = heads.index("missed: no box for it")
+    for place, model in enumerate(("crossing-v1", "crossing-v2")):
+        told = [float(line[column].split(" ")[0]) for line in lines if line[0] == "fog" and line[2] == model]
+        assert told == pytest.approx(drawn[place][1:], abs=6e-4)
+        cell = [diagnostics_factory.value("detection", model, "tide_miss", "fog", s) for s in range(6)]
+        assert drawn[place] == pytest.approx(cell, abs=6e-5)
+
+
+def test_one_choice_of_corruption_for_all_charts_and_the_address(page):
+    page.locator("nav.bar a", has_text="Calibration").click()
+    page.locator("#ece-detection-d_ece").scroll_into_view_if_needed()
+    page.wait_for_selector("#ece-detection-d_ece .main-svg")
+    page.select_option("#calibration-choice", "rain")
+    assert page.locator("#errors-choice").input_value() == "rain"
+    assert "under=rain" in page.evaluate("location.hash")
+    page.reload()
+    assert page.locator("#calibration-choice").input_value() == "rain"
+    node = "document.querySelector('#ece-detection-d_ece .chart')"
+    page.locator("#ece-detection-d_ece").scroll_into_view_if_needed()
+    page.locator("#ece-detection-d_ece .xtitle", has_text="severity, rain").wait_for()
+    expected = [diagnostics_factory.value("detection", "crossing-v2", "d_ece", "rain", s) for s in range(6)]
+    assert page.evaluate(f"Array.from({node}.data[1].y)") == pytest.approx(expected, abs=6e-5)
+    heat = "document.querySelector('#classes-crossing-v1 .chart')"
+    page.locator("#classes-crossing-v1").scroll_into_view_if_needed()
+    page.locator("#classes-crossing-v1 .xtitle", has_text="severity, rain").wait_for()
+    cells = page.evaluate(f"[{heat}.data[0].z.flat(), Array.from({heat}.data[1].text)]")
+    assert [float(text) for text in cells[1]] == pytest.approx(cells[0], abs=6e-3)
+    page.select_option("#errors-choice", "")
+    page.locator("#classes-crossing-v1 .xtitle", has_text="mean of all corruptions").wait_for()
+    assert "under" not in page.evaluate("location.hash")
+
+
+def test_confusions_sort_follow_the_task_and_save_as_csv(page):
+    table = page.locator("#confusion-table")
+    page.select_option("#task", "detection")
+    assert set(table.locator("tbody td:first-child").all_text_contents()) == {"Detection"}
+    with page.expect_download() as waiting:
+        page.click("[data-export=confusion-table]")
+    assert waiting.value.suggested_filename == "confusions.csv"
+    lines = Path(waiting.value.path()).read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "task,model,data,true_class,predicted_class,count,unit,share"
+    assert all(line.startswith("Detection,") for line in lines[1:])
+    counts = [int(line.split(",")[5]) for line in lines[1:] if ",crossing-v1,all corruptions," in line]
+    assert counts == sorted(counts, reverse=True)
+    assert len(counts) == 4
+    table.locator("thead th", has_text="Count").click()
+    table.locator("thead th[aria-sort=ascending]", has_text="Count").wait_for()
+    shown = [int(text) for text in table.locator("tbody td:nth-child(6)").all_text_contents()]
+    assert shown == sorted(shown)
+
+
 def test_tables_fit_the_page(page):
-    for table in ("gate-table", "slice-table", "comparison-table"):
+    for table in ("gate-table", "slice-table", "comparison-table", "confusion-table", "policy-thresholds"):
         assert page.evaluate(f"document.getElementById('{table}').scrollWidth") <= 1400
 
 
@@ -310,8 +380,10 @@ def test_hostile_names_do_nothing(browser, tmp_path):
     run = report_factory.params()
     hostile = report_factory.HOSTILE
     layout = Layout(tmp_path)
-    made = report_factory.scores(run, tasks=["detection"], slices=[f"camera={hostile}"], classes=[hostile])
-    report_factory.write(run, layout, made, class_name=hostile)
+    tasks = ["detection", "classification", "semantic"]
+    made = report_factory.scores(run, tasks=tasks, slices=[f"camera={hostile}"], classes=[hostile])
+    report_factory.write(run, layout, diagnostics_factory.explained(run, made), class_name=hostile)
+    diagnostics_factory.write(run, layout, tasks, class_name=hostile)
     with pytest.MonkeyPatch.context() as patch:
         rows = report_factory.gates(run, statuses=["fail"], slice_=f"camera={hostile}")
         patch.setattr(report.rules, "evaluate", lambda *_: rows)
@@ -328,6 +400,12 @@ def test_hostile_names_do_nothing(browser, tmp_path):
     assert page.locator("#slice-table tbody tr").count() == 1
     page.locator("#cards .example button").first.click()
     assert hostile in page.locator("#viewer-body text").first.text_content()
+    page.keyboard.press("Escape")
+    for place in ("#confusion-crossing-v1-0 .ytick", "#classes-crossing-v1 .ytick"):
+        assert hostile in page.locator(place).all_text_contents()
+    assert hostile in page.locator("#policy-thresholds").text_content()
+    page.select_option("#task", "")
+    assert hostile in page.locator("#confusion-table").text_content()
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.locator("img").count() == 0
     assert complaints == []

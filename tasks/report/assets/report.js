@@ -13,7 +13,7 @@
 
   /* ---- State in the hash: #anchor?key=value ---- */
 
-  const KEYS = ["task", "cells", "axis", "slice", "smodel", "order", "model", "gtask", "corruption", "severity", "pick", "open"];
+  const KEYS = ["task", "cells", "axis", "slice", "smodel", "order", "model", "gtask", "corruption", "severity", "pick", "open", "under"];
   const state = {};
   let anchor = "";
 
@@ -73,7 +73,7 @@
     if (!waiting.delete(node)) return;
     watcher.unobserve(node);
     const figure = data.figures[node.dataset.figure];
-    node.kind = node.dataset.figure.startsWith("map-") ? "cells" : figure.layout.meta && "falling" in figure.layout.meta ? "axis" : "";
+    node.kind = node.dataset.figure.startsWith("map-") ? "cells" : figure.layout.meta && "falling" in figure.layout.meta ? "axis" : figure.layout.meta && figure.layout.meta.choices ? "under" : "";
     // plotly writes into what it is given: the stored figure stays as it is.
     const own = JSON.parse(JSON.stringify(figure));
     own.layout.template = data.templates[dark() ? "dark" : "light"];
@@ -105,6 +105,15 @@
         "xaxis.tickmode": physical ? "auto" : "linear",
         "xaxis.autorange": physical && meta.falling ? "reversed" : true,
       });
+    } else if (node.kind === "under") {
+      const choices = figure.layout.meta.choices;
+      const name = state.under in choices ? state.under : "";
+      if (name === (node.under || "")) return;
+      node.under = name;
+      const { title, range, ...traces } = choices[name];
+      // null leaves a trace as it is, which plotly calls undefined.
+      for (const key in traces) traces[key] = traces[key].map((entry) => (entry === null ? undefined : JSON.parse(JSON.stringify(entry))));
+      Plotly.update(node, traces, Object.assign({ "xaxis.title.text": title }, range ? { "yaxis.range": range } : {}));
     }
   }
   const watcher = new IntersectionObserver((entries) => {
@@ -119,6 +128,20 @@
       drawn.forEach((node) => { if (node.kind === name) adapt(node); });
     }));
   }
+
+  // The corruption that charts over severity show; every section that has such charts has this choice, and all agree.
+  const choosers = $$("select[data-choice]");
+  function showChoice() {
+    const known = choosers.some((select) => Array.from(select.options, (option) => option.value).includes(state.under));
+    if (!known) state.under = "";
+    choosers.forEach((select) => { select.value = state.under; });
+    drawn.forEach((node) => { if (node.kind === "under") adapt(node); });
+  }
+  choosers.forEach((select) => select.addEventListener("change", () => {
+    state.under = select.value;
+    save();
+    showChoice();
+  }));
 
   /* ---- Tables ---- */
 
@@ -151,6 +174,7 @@
   tabulate("gate-table");
   tabulate("comparison-table");
   tabulate("slice-table");
+  tabulate("confusion-table");
 
   const slices = tables["slice-table"];
   const column = (name) => $$("#slice-table thead th").findIndex((head) => head.dataset.name === name);
@@ -183,19 +207,21 @@
     save();
   });
   $("#slice-model").addEventListener("change", (event) => { state.smodel = event.target.value; save(); filterSlices(); });
-  $("#export").addEventListener("click", () => {
+  function saveCsv(id, file) {
     const quote = (text) => (/[",\n\r]/.test(text) ? '"' + text.replace(/"/g, '""') + '"' : text);
     // A cell may stand for several columns of the file: data-csv is that part of the line, as the file has it.
-    const lines = [$$("#slice-table thead th").map((head) => head.dataset.csv).join(",")];
-    for (const row of slices.rows({ search: "applied", order: "applied" }).nodes().toArray()) {
+    const lines = [$$("#" + id + " thead th").map((head) => head.dataset.csv).join(",")];
+    for (const row of tables[id].rows({ search: "applied", order: "applied" }).nodes().toArray()) {
       lines.push(Array.from(row.cells, (cell) => cell.dataset.csv === undefined ? quote(cell.textContent) : cell.dataset.csv).join(","));
     }
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" }));
-    link.download = "slices.csv";
+    link.download = file;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  });
+  }
+  $("#export").addEventListener("click", () => saveCsv("slice-table", "slices.csv"));
+  $$("button[data-export]").forEach((button) => button.addEventListener("click", () => saveCsv(button.dataset.export, button.dataset.file)));
 
   /* ---- Task ---- */
 
@@ -203,6 +229,8 @@
     if ($("#task")) $("#task").value = state.task || "";
     $$(".block[data-task]").forEach((block) => { block.hidden = Boolean(state.task) && block.dataset.task !== state.task; });
     filterSlices();
+    const name = state.task && $(`#task option[value="${CSS.escape(state.task)}"]`);
+    if (tables["confusion-table"]) tables["confusion-table"].column(0).search(name ? (cell) => cell === name.textContent : "").draw();
   }
   if ($("#task")) $("#task").addEventListener("change", (event) => {
     state.task = event.target.value;
@@ -403,6 +431,7 @@
     const target = anchor && document.getElementById(anchor);
     const block = target && target.closest(".block[data-task]");
     if (block && state.task && block.dataset.task !== state.task) state.task = block.dataset.task;
+    showChoice();
     drawn.forEach(adapt);
     showTask();
     filterCards();

@@ -11,7 +11,7 @@ from tasks import report
 from tasks.errors import InputError
 from tasks.layout import Layout
 from tasks.report import numbers, page, slice_table
-from tests import report_factory
+from tests import diagnostics_factory, report_factory
 
 
 class Reader(html.parser.HTMLParser):
@@ -43,7 +43,7 @@ def test_all_files_and_the_same_bytes_again(tmp_path):
     reports = tmp_path / "reports"
     names = {str(path.relative_to(reports)) for path in reports.rglob("*") if path.is_file()}
     assert names == {
-        *("robustness.html", "metrics.json", "slices.csv", "summary.md", "junit.xml", "run.json"),
+        *("robustness.html", "metrics.json", "slices.csv", "summary.md", "failure_cases.md", "junit.xml", "run.json"),
         *("curves/detection.csv", "curves/semantic.csv"),
     }
     before = {name: (reports / name).read_bytes() for name in names}
@@ -206,6 +206,34 @@ def test_classes_that_meet_nothing_are_named(tmp_path):
     text = published(tmp_path, run, report_factory.scores(run, tasks=["detection"]))
     assert "crossing-v1, object classes: dog reach no class of the data set" in text
     assert "van of the data set are reached by none" in text
+
+
+@pytest.mark.parametrize(
+    ("tasks", "sections"), [(["detection", "tracking"], {"errors", "calibration"}), (["semantic"], {"errors"})]
+)
+def test_causes_and_calibration_stand_where_the_run_has_them(tmp_path, tasks, sections):
+    run = report_factory.params(gates=[])
+    made = diagnostics_factory.explained(run, report_factory.scores(run, tasks=tasks))
+    (tmp_path / "scores").mkdir()
+    diagnostics_factory.write(run, Layout(tmp_path), tasks)
+    text = published(tmp_path, run, made)
+    reader = Reader()
+    reader.feed(text)
+    assert set(reader.ids) & {"errors", "calibration"} == sections
+    assert {target for _, target in reader.targets} & {"#errors", "#calibration"} == {f"#{name}" for name in sections}
+    assert len(reader.ids) == len(set(reader.ids))
+    data = json.loads(text.split('id="data">', 1)[1].split("</script>", 1)[0])
+    drawn = set(re.findall(r'data-figure="([^"]+)"', text))
+    assert drawn == set(data["figures"]), "every figure has its place, every place its figure"
+    assert not any("template" in figure["layout"] for figure in data["figures"].values())
+
+
+def test_missing_tables_of_an_earlier_version_are_said(tmp_path):
+    run = report_factory.params(gates=[])
+    text = published(tmp_path, run, report_factory.scores(run, tasks=["classification", "detection"]))
+    assert "The scores hold no table of confusions." in text
+    assert text.count("No diagram: the scores hold no table of reliability.") == 2 * 2
+    assert text.count("The scores hold no break points.") == 2
 
 
 def test_missing_picture_is_the_users_to_mend(tmp_path):

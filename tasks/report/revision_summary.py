@@ -1,0 +1,199 @@
+"""comparison.md: what one revision changed against another, regressions first, for whoever decides on it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pandas as pd
+
+from tasks import tables
+from tasks.report import differences, wording
+from tasks.report.revisions import Comparison
+from tasks.report.summary import markdown_table, markdown_text
+
+MOST: Final = 12
+"""Lines of a list or table; what there is beyond is counted."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What lies between the two revisions.
+
+    Attributes:
+        commits: "hash subject" of those that B has and A lacks, newest first.
+        missing: how many A has and B lacks.
+        params: from `revisions.changed_params`.
+        files: tracked files that differ, but for params.yaml and dvc.lock.
+    """
+
+    commits: Sequence[str] = ()
+    missing: int = 0
+    params: Sequence[tuple[str, Any, Any]] = ()
+    files: Sequence[str] = ()
+
+
+def summary(a: str, b: str, found: Comparison, change: Change, confidence: float) -> str:
+    """The comparison of revisions `a` and `b` as Markdown.
+
+    Args:
+        a: name of the first.
+        b: name of the second.
+        found: from `revisions.compare`.
+        change: what lies between them.
+        confidence: of the intervals.
+    """
+    listed = _listed(found.differences)
+    regressions = listed[listed["outcome"] == differences.REGRESSION].sort_values("value", kind="stable")
+    gains = listed[listed["outcome"] == differences.GAIN].sort_values("value", ascending=False, kind="stable")
+    names = ", ".join(one if one == other else f"{one} → {other}" for one, other in found.pairs)
+    of_all = listed[(listed["slice"] == tables.ALL) & (listed["class"] == tables.ALL)]
+    of_all = of_all[of_all["corruption"].isin([tables.CLEAN, tables.ALL])]
+    blocks = [
+        f"# {markdown_text(b)} against {markdown_text(a)}",
+        f"**{verdict(found)}** Models: {markdown_text(names)}.",
+        f"Every figure is {markdown_text(b)} minus {markdown_text(a)}, paired over the same resampled clips or images, "
+        f"with its {wording.confidence(confidence)} interval. mPC is over the corrupted ones of the {found.shared} "
+        f"cells that both have. A line is told apart from chance when its interval leaves zero out and, among slices "
+        f"and classes, q is at most {1 - confidence:.4g}.",
+        "## The change",
+        "\n".join(_change(a, b, change)),
+        "## The largest shift",
+        _largest(found.differences),
+        *_table(f"Regressions told apart from chance ({len(regressions)})", regressions),
+        *_table(f"Gains told apart from chance ({len(gains)})", gains),
+        "## All data",
+        _lines(of_all, 4 * MOST),
+        "## Not comparable",
+        "\n".join(f"- {markdown_text(text)}" for text in found.left_out) or "Nothing was left out.",
+        "## One example",
+        _example(a, b, found.fallen),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _listed(table: pd.DataFrame) -> pd.DataFrame:
+    """Clean and mPC by slice and class, and by corruption on all data; those with a number."""
+    clean = table["severity"] == 0
+    mpc = (table["metric"] == "mpc") & (table["corruption"] == tables.ALL) & (table["family"] == tables.ALL)
+    by_name = (table["metric"] == "mpc") & (table["corruption"] != tables.ALL)
+    by_name &= (table["slice"] == tables.ALL) & (table["class"] == tables.ALL)
+    chosen = (clean.fillna(False) | mpc | by_name) & table["value"].notna()
+    return table[chosen.astype(bool)].reset_index(drop=True)
+
+
+def verdict(found: Comparison) -> str:
+    """What the comparison comes to, in one sentence."""
+    tally = differences.tally(_listed(found.differences)["outcome"])
+    return (
+        f"{tally[differences.REGRESSION]} regression(s) and {tally[differences.GAIN]} gain(s) are told apart from "
+        f"chance; {tally[differences.SAME]} figures are not, {tally[differences.FEW]} rest on too few units to tell."
+    )
+
+
+def _change(a: str, b: str, change: Change) -> list[str]:
+    lines = [f"- commit {markdown_text(line)}" for line in change.commits[:MOST]]
+    if len(change.commits) > MOST:
+        lines.append(f"- … and {len(change.commits) - MOST} earlier commits")
+    if change.missing:
+        lines.append(f"- {markdown_text(b)} lacks {change.missing} commit(s) that {markdown_text(a)} has")
+    lines += [
+        f"- params `{key}`: {markdown_text(_short(before))} → {markdown_text(_short(after))}"
+        for key, before, after in change.params[:MOST]
+    ]
+    if len(change.params) > MOST:
+        lines.append(f"- … and {len(change.params) - MOST} more params")
+    if change.files:
+        more = f" and {len(change.files) - MOST} more" if len(change.files) > MOST else ""
+        lines.append(f"- files: {', '.join(f'`{name}`' for name in change.files[:MOST])}{more}")
+    yardstick = [name for name in change.files if name.startswith(("tasks/corruptions/", "tasks/metrics/"))]
+    if yardstick:
+        lines.append(f"- what corrupts or measures changed itself ({len(yardstick)} files): a shift may be due to that")
+    return lines or ["- nothing that git tracks"]
+
+
+def _short(value: Any) -> str:
+    text = "not set" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _largest(table: pd.DataFrame) -> str:
+    rows = table[(table["slice"] == tables.ALL) & (table["class"] == tables.ALL)]
+    rows = rows[rows["severity"].notna() & rows["value"].notna()]
+    if rows.empty:
+        return "No cell has a figure in both."
+    row = rows.iloc[int(rows["value"].abs().argmax())].to_dict()
+    told = {
+        differences.REGRESSION: "a regression told apart from chance",
+        differences.GAIN: "a gain told apart from chance",
+        differences.FEW: "on too few units to tell",
+    }.get(row["outcome"], "not told apart from chance")
+    return (
+        f"{wording.TASK_NAMES[row['task']]} of {markdown_text(row['model'])}, {_figure(row)}: "
+        f"**{_difference(row)}**, {told}. The largest of {len(rows)} figures of single cells "
+        "is flattered by the choice."
+    )
+
+
+def _figure(row: Mapping[Any, Any]) -> str:
+    """What a difference is of."""
+    metric = wording.metric(row["metric"])
+    if not pd.isna(row["severity"]):
+        metric = wording.metric(tables.HEADLINE[row["task"]])
+        return f"{metric}, clean" if row["severity"] == 0 else f"{metric} under {_under(row)} {row['severity']}"
+    return metric if row["corruption"] == tables.ALL else f"{metric} under {_under(row)}"
+
+
+def _under(row: Mapping[Any, Any]) -> str:
+    return wording.corruption(str(row["corruption"]))
+
+
+def _difference(row: Mapping[Any, Any]) -> str:
+    return wording.difference(*(float(row[name]) for name in ("value", "low", "high")))
+
+
+def _table(title: str, rows: pd.DataFrame) -> list[str]:
+    return [f"## {title}", _lines(rows, MOST) if len(rows) else "None."]
+
+
+def _lines(rows: pd.DataFrame, most: int) -> str:
+    lines = [
+        [
+            wording.TASK_NAMES[row["task"]],
+            row["model"],
+            wording.place(row),
+            _figure(row),
+            str(row["n_units"]),
+            _difference(row),
+            wording.probability(row["p_value"]),
+            wording.probability(row["q_value"]),
+            row["outcome"],
+        ]
+        for row in rows.head(most).to_dict("records")
+    ]
+    more = f"\n\n… and {len(rows) - most} more." if len(rows) > most else ""
+    return markdown_table(["Task", "Model", "Where", "Figure", "Units", "Difference", "p", "q", ""], lines) + more
+
+
+def _example(a: str, b: str, row: Mapping[str, Any] | None) -> str:
+    if row is None:
+        return "No frame's score fell."
+    under = "clean" if row["severity"] == 0 else f"{wording.corruption(row['corruption'])} {row['severity']}"
+    command = (
+        f"stormglass export-qa OUT --model {row['model']} --task {row['task']} --corruption '{row['corruption']}' "
+        f"--severity {row['severity']} --where 'frame_id == {row['frame_id']}'"
+    )
+    here = "Here" if b == "WORKSPACE" else f"In a checkout of {markdown_text(b)}"
+    of_a = f" ({row['model_a']})" if row["model_a"] != row["model"] else ""
+    return "\n".join(
+        [
+            f"The frame whose score fell most: {wording.TASK_NAMES[row['task']]} of {markdown_text(row['model'])}, "
+            f"frame {row['frame_index']} of {markdown_text(row['clip_id'])} (id {row['frame_id']}), {under}, "
+            f"{row['score_a']:.2f} → {row['score_b']:.2f}.",
+            "",
+            f"- {markdown_text(a + of_a)}: {markdown_text(str(row['evidence_a'] or ''))}",
+            f"- {markdown_text(b)}: {markdown_text(str(row['evidence_b'] or ''))}",
+            "",
+            f"{here}, `{command}` draws it.",
+        ]
+    )
