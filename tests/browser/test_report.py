@@ -115,6 +115,20 @@ def test_the_switch_changes_paper_and_charts(page):
     assert before[1] != after[1]
 
 
+@pytest.mark.parametrize("state", ["light", "dark", "dialog"])
+def test_nothing_shuts_anybody_out(page, state):
+    """No violation of what axe-core can check, everything drawn."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    to_the_end(page)
+    if state == "dark":
+        page.click("#theme")
+    if state == "dialog":
+        page.locator("#cards .example button").first.click()
+        assert page.locator("#viewer").is_visible()
+    found = axe.Axe().run(page).response["violations"]
+    assert [(each["id"], [node["html"][:200] for node in each["nodes"][:3]]) for each in found] == []
+
+
 def test_toggles_change_what_charts_show(page):
     page.locator("#map .chart").first.scroll_into_view_if_needed()
     page.wait_for_selector("#map .chart .main-svg")
