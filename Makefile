@@ -38,7 +38,7 @@ chromium: $(READY)
 	@$(BIN)/python -m tests.chromium
 
 test: $(READY) chromium ## the default tests
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
 
 test-slow: report chromium ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow

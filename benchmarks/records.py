@@ -85,6 +85,7 @@ def replace(
     writer.writeheader()
     writer.writerows(everything)
     for target, content in ((path, text.getvalue()), (path.with_suffix(".md"), page(everything))):
+        target.parent.mkdir(parents=True, exist_ok=True)  # minutes of measuring end here
         temporary = target.with_suffix(".tmp")
         temporary.write_text(content, encoding="utf-8")
         temporary.replace(target)

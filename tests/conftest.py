@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
@@ -77,8 +78,14 @@ def run_stages(root: Path, stages: Sequence[Sequence[str]]) -> None:
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     """`crossing` in small with a fifth class, two models of two epochs, three corruptions, all the way to the page."""
-    root = tmp_path_factory.mktemp("small")
-    (root / "params.yaml").write_text(yaml.safe_dump(SMALL, sort_keys=False), encoding="utf-8")
-    train = [["train", name] for name in SMALL["models"]]  # type: ignore[attr-defined]
-    run_stages(root, [["crossing"], ["prepare"], *train, ["infer"], ["score"], ["gallery"], ["publish"]])
+    alone = os.environ.get("PYTEST_XDIST_WORKER") is None
+    # Each of several test processes has a folder of its own in one that they share: the first one there makes the run.
+    root = (tmp_path_factory.getbasetemp() if alone else tmp_path_factory.getbasetemp().parent) / "small"
+    with FileLock(f"{root}.lock"):
+        if not (root / "done").exists():
+            root.mkdir()
+            (root / "params.yaml").write_text(yaml.safe_dump(SMALL, sort_keys=False), encoding="utf-8")
+            train = [["train", name] for name in SMALL["models"]]  # type: ignore[attr-defined]
+            run_stages(root, [["crossing"], ["prepare"], *train, ["infer"], ["score"], ["gallery"], ["publish"]])
+            (root / "done").touch()
     return SmallRun(root)
