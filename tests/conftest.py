@@ -83,7 +83,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     root = (tmp_path_factory.getbasetemp() if alone else tmp_path_factory.getbasetemp().parent) / "small"
     with FileLock(f"{root}.lock"):
         if not (root / "done").exists():
-            root.mkdir()
+            root.mkdir(exist_ok=True)
             (root / "params.yaml").write_text(yaml.safe_dump(SMALL, sort_keys=False), encoding="utf-8")
             train = [["train", name] for name in SMALL["models"]]  # type: ignore[attr-defined]
             run_stages(root, [["crossing"], ["prepare"], *train, ["infer"], ["score"], ["gallery"], ["publish"]])
