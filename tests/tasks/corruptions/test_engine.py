@@ -18,8 +18,8 @@ from tasks.corruptions.seeds import moment
 from tests.tasks.corruptions.conftest import textured_clip
 
 Frames = NDArray[np.uint8]
-# Stills, and clips of two frames, have nothing to freeze.
-NEEDS_A_CLIP = {"frame_freeze", "frame_drop"}
+# Two frames have nothing to freeze.
+NEEDS_A_CLIP = {"frame_freeze"}
 FRAMEWISE = [name for name, corruption in CORRUPTIONS.items() if not corruption.whole_clip]
 
 
