@@ -25,8 +25,8 @@ $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@uv=$$(command -v uv || true); \
 	if [ -z "$$uv" ] && $(BIN)/python -m pip install -q uv; then uv=$(BIN)/uv; fi; \
-	{ [ -n "$$uv" ] && "$$uv" pip install -q --python $(BIN)/python -c constraints.txt -e '.[onnx,dev]'; } || \
-	  $(BIN)/python -m pip install -q -c constraints.txt -e '.[onnx,dev]'
+	{ [ -n "$$uv" ] && "$$uv" pip install -q --python $(BIN)/python -c constraints.txt -e '.[onnx,s3,dev]'; } || \
+	  $(BIN)/python -m pip install -q -c constraints.txt -e '.[onnx,s3,dev]'
 	@touch $@
 
 report: $(READY) ## make the embedded data set, train, run the benchmark, write reports/robustness.html

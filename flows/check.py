@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flows.runtime import Run
-from tasks import inference
+from tasks import inference, slices
 from tasks.data.prepare import prepare
 from tasks.layout import Layout
+from tasks.models.wording import settings
 
 
 def examine(run: Run) -> Iterator[str]:
@@ -26,8 +27,12 @@ def examine(run: Run) -> Iterator[str]:
         yield f"data set: {params.resolve(params.dataset.path)} {state}"
         for problem in card["problems"]:
             yield f"data set, a problem: {problem}"
+        cut = slices.load(params, layout.tables)
+        yield f"slices: {len(cut) - 1} beside all data are in order"
         work = inference.plan(params, layout)
         yield f"models: {', '.join(params.models)} fit the data set"
+        for name, model in params.models.items():
+            yield f"model {name}: {settings(model, tasks=work.descriptions[name]['tasks'])}"
         if work.recordings:
             inference.check_recorded(work)
             yield f"recorded predictions: {len(work.recordings)} file(s) or folder(s) are in order"

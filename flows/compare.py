@@ -5,6 +5,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from flows.runtime import Run
 from tasks import params as parameters
 from tasks.errors import InputError
 from tasks.layout import Layout
-from tasks.report import revision_summary, revisions
+from tasks.report import revision_page, revision_summary, revisions
 from tasks.report.shared import Revision
 
 WORKSPACE: Final = "WORKSPACE"
@@ -30,7 +31,7 @@ OPTIONAL: Final = {"scores": (), "tables": ("semantic.parquet", "quality.parquet
 
 
 def write(run: Run, path: Path, *, a: str, b: str, models: Sequence[str] = (), target: Path | None = None) -> str:
-    """Compare revision `b` with revision `a` and write comparison.md; what it comes to, and where it is.
+    """Compare revision `b` with revision `a`, write it as Markdown and as a page; what it comes to, and where it is.
 
     Args:
         run: of the checkout.
@@ -38,7 +39,7 @@ def write(run: Run, path: Path, *, a: str, b: str, models: Sequence[str] = (), t
         a: a git revision or WORKSPACE.
         b: likewise.
         models: pairs `A=B` of models; none: those of the same name.
-        target: the file; None: reports/comparison.md.
+        target: where, as `_targets` reads it.
 
     Raises:
         InputError: a revision is unknown, its outputs are not in the cache, or the two cannot be compared.
@@ -46,17 +47,48 @@ def write(run: Run, path: Path, *, a: str, b: str, models: Sequence[str] = (), t
     if a == b:
         raise InputError(f"Expected two revisions to compare, got {a} twice.")
     pairs = [_pair(text) for text in models]
+    markdown, page = _targets(target, run.layout.reports)
     project = _Project(run, path)
+    change = project.change(a, b)
+    if WORKSPACE not in (a, b) and project.resolve(a) == project.resolve(b):
+        raise InputError(
+            f"Expected two revisions to compare, got two names of commit {change.ends[0].commit}: {a}, {b}."
+        )
     with tempfile.TemporaryDirectory() as scratch:
         one, other = (project.read(name, Path(scratch) / str(place)) for place, name in enumerate((a, b)))
-    found = revisions.compare(one, other, pairs)
-    text = revision_summary.summary(a, b, found, project.change(a, b), other.params.metrics.confidence)
-    target = run.layout.reports / "comparison.md" if target is None else target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(target)
-    return f"{revision_summary.verdict(found)}\n{target}"
+        found = revisions.compare(one, other, pairs)
+        made = {page: revision_page.render(one, other, found, change)}  # pictures lie in the scratch folder
+    confidence = other.params.metrics.confidence
+    made[markdown] = revision_summary.summary(a, b, found, change, confidence, page.name)
+    markdown.parent.mkdir(parents=True, exist_ok=True)
+    temporary = {target: target.with_name(f".{target.name}.{os.getpid()}") for target in made}
+    try:
+        for target, text in made.items():
+            temporary[target].write_text(text, encoding="utf-8", newline="\n")
+        for target in made:
+            temporary[target].replace(target)
+    finally:
+        for file in temporary.values():
+            file.unlink(missing_ok=True)
+    return f"{revision_summary.verdict(found)}\n{markdown}\n{page}"
+
+
+def _targets(target: Path | None, reports: Path) -> tuple[Path, Path]:
+    """The Markdown file and the page: two files of one name in one folder.
+
+    Args:
+        target: a file that ends in .md or .html, whichever: the other stands beside it; or else a folder, in which they
+            are called comparison; None: reports/.
+        reports: that folder.
+    """
+    target = reports if target is None else target
+    if target.suffix in (".md", ".html") and not target.is_dir():
+        return target.with_suffix(".md"), target.with_suffix(".html")
+    if target.exists() and not target.is_dir():
+        raise InputError(
+            f"--to {target}: expected a file that ends in .md or .html, or a folder; this is another file."
+        )
+    return target / "comparison.md", target / "comparison.html"
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -92,20 +124,24 @@ class _Project:
         """
         if name == WORKSPACE:
             layout = self.run.layout
-            return Revision.read(name, self.run.params, layout.scores, layout.tables)
+            held = (layout.gallery / "gallery.parquet").exists()
+            lacking = "" if held else f"{name} has no gallery/: `stormglass gallery` draws it."
+            return _with_pictures(Revision.read(name, self.run.params, layout.scores, layout.tables), layout, lacking)
         layout = Layout(folder)
         with self._switched(name):
             for out in FILES:
                 self._link(name, out, folder / out)
+            lacking = self._link_gallery(name, layout.gallery)
             (folder / self.params).write_text(self._params(name), encoding="utf-8")
         try:
-            return Revision.read(name, parameters.load(folder / self.params), layout.scores, layout.tables)
+            found = Revision.read(name, parameters.load(folder / self.params), layout.scores, layout.tables)
         except InputError as error:  # names files of a folder that is gone when it is read
             raise InputError(str(error).replace(f"{folder}/", f"revision {name}, ")) from None
+        return _with_pictures(found, layout, lacking)
 
     @contextmanager
     def _switched(self, name: str) -> Any:
-        from dvc.exceptions import NotDvcRepoError
+        from dvc.exceptions import DvcException, NotDvcRepoError
         from dvc.repo.brancher import switch
         from dvc.scm import RevError
 
@@ -114,6 +150,8 @@ class _Project:
                 yield
         except (NotDvcRepoError, RevError):
             raise InputError(f"Revision {name} does not hold this project.") from None
+        except DvcException as error:
+            raise InputError(f"DVC cannot read revision {name}: {error}") from None
 
     def resolve(self, name: str) -> str:
         """The hash of a revision's commit."""
@@ -133,6 +171,34 @@ class _Project:
 
     def _link(self, name: str, out: str, folder: Path) -> None:
         """Links in `folder` to what the revision's output `out` holds."""
+        held = self._held(name, out)
+        folder.mkdir(parents=True)
+        for file in (*FILES[out], *OPTIONAL[out]):
+            if file not in held:
+                if file in OPTIONAL[out]:
+                    continue
+                raise InputError(
+                    f"The {out}/ of revision {name} lack {file}: made by an earlier version; run it again."
+                )
+            if not held[file].exists():
+                raise InputError(_absent(name, out))
+            (folder / file).symlink_to(held[file].resolve())
+
+    def _link_gallery(self, name: str, folder: Path) -> str:
+        """Links in `folder` to the revision's pictures; if not all are at hand none, and a sentence that says why."""
+        try:
+            held = self._held(name, folder.name)
+        except InputError as error:
+            return str(error)
+        if not all(file.exists() for file in held.values()):
+            return _absent(name, folder.name)
+        for file, cached in held.items():
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).symlink_to(cached.resolve())
+        return ""
+
+    def _held(self, name: str, out: str) -> dict[str, Path]:
+        """The files of the revision's output `out` with their places in DVC's cache, there or not."""
         from dvc.exceptions import OutputNotFoundError
 
         place = self.repo.fs.join(self.repo.root_dir, *self.inside.parts, out)
@@ -143,22 +209,9 @@ class _Project:
         if not output.hash_info:
             raise InputError(f"Revision {name} was committed before its {out}/ were made: run `dvc repro` there.")
         tree = output.get_obj()
-        held = {} if tree is None else {"/".join(key): hash_info.value for key, _, hash_info in tree}
-        folder.mkdir(parents=True)
-        for file in (*FILES[out], *OPTIONAL[out]):
-            if tree is not None and file not in held:
-                if file in OPTIONAL[out]:
-                    continue
-                raise InputError(
-                    f"The {out}/ of revision {name} lack {file}: made by an earlier version; run it again."
-                )
-            cached = Path(output.cache.oid_to_path(held[file])) if file in held else None
-            if cached is None or not cached.exists():
-                raise InputError(
-                    f"The {out}/ of revision {name} are not in the local cache: `git checkout {name}` and `dvc pull`, "
-                    "or `dvc repro`, bring them there."
-                )
-            (folder / file).symlink_to(cached.resolve())
+        if tree is None:
+            raise InputError(_absent(name, out))
+        return {"/".join(key): Path(output.cache.oid_to_path(info.value)) for key, _, info in tree}
 
     def change(self, a: str, b: str) -> revision_summary.Change:
         """What lies between two revisions, as git tells it."""
@@ -167,23 +220,28 @@ class _Project:
         commits = (self._git("log", "--format=%h %s", f"{one}..{other}") or "").splitlines()
         missing = len((self._git("log", "--format=%h", f"{other}..{one}") or "").splitlines())
         files = (self._git("diff", "--name-only", "--relative", *filter(None, ends)) or "").splitlines()
-        before, after = (self._raw(name) for name in (a, b))
+        texts = [self._text(name) for name in (a, b)]
+        before, after = (yaml.safe_load(text) for text in texts)
         return revision_summary.Change(
             commits=commits,
             missing=missing,
             params=revisions.changed_params(before, after),
             files=[name for name in files if name not in (self.params, "dvc.lock")],
+            ends=[self._end(name, text) for name, text in zip((a, b), texts, strict=True)],
         )
 
-    def _raw(self, name: str) -> dict[str, Any]:
+    def _end(self, name: str, params: str) -> revision_summary.End:
+        at = "HEAD" if name == WORKSPACE else self.resolve(name)
+        told = (self._git("log", "-1", "--format=%h%n%cs%n%s", at) or "").splitlines()
+        commit, date, subject = [*told, "", "", ""][:3]
+        return revision_summary.End(name, commit, subject, date, params)
+
+    def _text(self, name: str) -> str:
         """A revision's params as they are written."""
         if name == WORKSPACE:
-            text = (self.folder / self.params).read_text(encoding="utf-8")
-        else:
-            with self._switched(name):
-                text = self._params(name)
-        found: dict[str, Any] = yaml.safe_load(text)
-        return found
+            return (self.folder / self.params).read_text(encoding="utf-8")
+        with self._switched(name):
+            return self._params(name)
 
     def _git(self, *arguments: str) -> str | None:
         """What git says; None where it fails."""
@@ -191,3 +249,15 @@ class _Project:
             ["git", *arguments], cwd=self.folder, capture_output=True, text=True, encoding="utf-8", check=False
         )
         return done.stdout if done.returncode == 0 else None
+
+
+def _absent(name: str, out: str) -> str:
+    return (
+        f"The {out}/ of revision {name} are not in the local cache: `git checkout {name}` and `dvc pull`, "
+        "or `dvc repro`, bring them there."
+    )
+
+
+def _with_pictures(found: Revision, layout: Layout, lacking: str) -> Revision:
+    """A revision with its gallery, or with the sentence that says why it has none."""
+    return replace(found, gallery=None if lacking else layout.gallery, no_gallery=lacking)

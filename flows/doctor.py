@@ -38,6 +38,7 @@ def examine() -> int:
         "packages": _packages,
         "opencv": _opencv,
         "onnxruntime": _onnxruntime,
+        "adapters": _adapters,
         "device": _device,
         "image": _image,
         **{f"video {name}": lambda name=name: _video(name) for name in CODECS},  # type: ignore[misc]
@@ -101,6 +102,12 @@ def _onnxruntime() -> str:
     except ImportError:
         return "not installed: only models with `adapter: onnx` need it (pip install -e '.[onnx]')"
     return f"{onnxruntime.__version__}, {', '.join(onnxruntime.get_available_providers())}"
+
+
+def _adapters() -> str:
+    from tasks.models import MODELS  # those of installed packages too
+
+    return ", ".join(MODELS)
 
 
 def _device() -> str:

@@ -24,12 +24,16 @@ def failures(run: Run, out: Path, wanted: Wanted, *, corrupted: bool) -> list[st
     ]
 
 
-def qa(run: Run, out: Path, wanted: Wanted) -> str:
+def qa(run: Run, out: Path, wanted: Wanted, *, right_too: bool = False) -> str:
     """Write pictures, maps and summaries of failures to `out`; a line that says what is in it.
+
+    With `right_too` also of frames with nothing wrong.
 
     Raises:
         InputError: a table is missing, nothing is left of what was asked for, or `out` is taken.
     """
-    chosen, total = selection.choose(selection.failures(run.params, run.layout), wanted, selection.ANSWER)
+    found = selection.failures(run.params, run.layout, right_too=right_too)
+    chosen, total = selection.choose(found, wanted, selection.ANSWER)
     count = evidence.write(run.params, run.layout, chosen, out)
-    return f"Wrote {count} of {total} failures to {out}; {out / 'index.csv'} lists them."
+    what = "answers" if right_too else "failures"
+    return f"Wrote {count} of {total} {what} to {out}; {out / 'index.csv'} lists them."

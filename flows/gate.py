@@ -2,8 +2,24 @@
 
 import math
 
+import pandas as pd
+
 from flows.runtime import Run
 from tasks import gates, tables
+
+
+def verdicts(run: Run) -> pd.DataFrame:
+    """What `tasks.gates.evaluate` says of the run's scores, latency and memory.
+
+    Raises:
+        InputError: there are no scores yet, or a rule asks for what they do not have.
+    """
+    measured = run.layout.latency / "latency.parquet"
+    return gates.evaluate(
+        run.params.declared,
+        tables.read("scores", run.layout.scores / "scores.parquet"),
+        tables.read("latency", measured) if measured.exists() else None,
+    )
 
 
 def judge(run: Run) -> int:
@@ -12,12 +28,12 @@ def judge(run: Run) -> int:
     One that cannot be judged does not; an uncertain one does where its `on_uncertain` says so.
 
     Raises:
-        InputError: there are no scores yet, or a rule asks for what they do not have.
+        InputError: As `verdicts`.
     """
-    verdicts = gates.evaluate(run.params, tables.read("scores", run.layout.scores / "scores.parquet"))
-    for row in verdicts.to_dict(orient="records"):
+    found = verdicts(run)
+    for row in found.to_dict(orient="records"):
         figures = "" if math.isnan(row["observed"]) else f" {row['observed']:.4f} against {row['threshold']:g}"
         print(f"{row['status']:<12} {row['model']}{figures}: {row['rule']}. {row['reason']}")
-    passes = int((verdicts["status"] == "pass").sum())
-    print(f"{passes} of {len(verdicts)} passed" if len(verdicts) else "params has no gates")
-    return 0 if gates.passed(verdicts) else 1
+    passes = int((found["status"] == "pass").sum())
+    print(f"{passes} of {len(found)} passed" if len(found) else "params has no gates")
+    return 0 if gates.passed(found) else 1

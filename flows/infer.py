@@ -28,6 +28,7 @@ def infer(
             if work.units:
                 (_submit if runtime.enabled() else inference.run_all)(work, done=done)
     failed = inference.finish(work)
+    inference.measure_latency(work, say=lambda model: print(f"infer: latency of {model}", file=sys.stderr, flush=True))
     if failed:
         named = "; ".join(str(part) for part in failed[:5]) + ("; ..." if len(failed) > 5 else "")
         raise WorkFailed(f"{len(failed)} of {len(work.cells)} parts failed, the others are done: {named}")

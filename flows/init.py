@@ -42,6 +42,7 @@ slices:
   derived: [brightness, crowding]   # low, mid and high third of what is measured on your frames
   object: [size]
   query: {}
+  shifted: {}                   # really other data, e.g. {night: {where: "time_of_day == 'night'", like: [low_light]}}
 
 metrics:                        # every score has an interval: a bootstrap over images, or over clips of video
   resamples: 1000
@@ -56,10 +57,16 @@ policy:                         # how boxes are used: reports/policy.json says w
   evidence: [3, 5]              # an event needs a track's box in 3 of the last 5 frames
   mix: {}                       # class -> share, where classes will come in another mix
 
+latency:                        # what a frame costs: each model alone, a frame at a time; null: not measured
+  frames: 72                    # spread over the scored clips; 72 bound a p95 from above, 368 a p99
+  cells: []                     # corrupted frames beside clean ones, e.g. [rain 5]: more boxes take longer
+  threads: 1                    # on the CPU
+  take: 1                       # another number measures again, say after the machine was busy
+
 gates: []                       # e.g. {metric: map, family: weather, severity: 3, min: 0.25}
 failures: {}                    # e.g. blind: {task: detection, max_score: 0.3, severity: [4, 5]}; see failure_cases.md
 
-report: {pictures: 240}
+report: {form: file, pictures: 240, directory_pictures: 2000}   # directory: a folder with more pictures, too
 
 run:
   device: auto                  # auto, cpu, cuda or cuda:N
@@ -87,13 +94,14 @@ stages:
       - tables
   infer:
     cmd: stormglass infer
-    params: [dataset, models, corruptions, severities, scale_to, run.seed, run.precision]
+    params: [dataset, models, corruptions, severities, scale_to, latency, run.seed, run.precision]
     deps:
       - ${dataset.path}
       - tables
       - ${models.mine.weights}   # one line a model
     outs:
       - predictions
+      - latency
   score:
     cmd: stormglass score
     params: [dataset, models, baseline, corruptions, severities, slices, metrics, policy]
@@ -104,7 +112,8 @@ stages:
       - scores
   gallery:
     cmd: stormglass gallery
-    params: [dataset, models, baseline, corruptions, severities, scale_to, report.pictures, run.seed]
+    params: [dataset, models, baseline, corruptions, severities, scale_to, report.form, report.pictures,
+             report.directory_pictures, run.seed]
     deps:
       - ${dataset.path}
       - tables
@@ -114,9 +123,11 @@ stages:
       - gallery
   publish:
     cmd: stormglass publish
-    params: [dataset, models, baseline, corruptions, severities, scale_to, slices, metrics, gates, failures, report]
+    params: [dataset, models, baseline, corruptions, severities, scale_to, slices, metrics, latency, gates, failures,
+             report]
     deps:
       - tables
+      - latency
       - scores
       - gallery
     outs:
@@ -129,18 +140,22 @@ stages:
           cache: false
       - reports/policy.json:
           cache: false
+      - reports/slices.csv:
+          cache: false
     metrics:
       - reports/metrics.json:
           cache: false
     plots:
-      - reports/slices.csv:
-          cache: false
       - reports/curves:
           cache: false
+          template: plots/curves.json
+          x: severity
+          y: value
 """
 
 GITIGNORE: Final = """\
 .stormglass/
+dvc_plots/
 """
 
 DVCIGNORE: Final = """\
@@ -148,7 +163,10 @@ DVCIGNORE: Final = """\
 __pycache__
 """
 
-FILES: Final = {"params.yaml": PARAMS, "dvc.yaml": DVC, ".gitignore": GITIGNORE, ".dvcignore": DVCIGNORE}
+FILES: Final = {"params.yaml": PARAMS, "dvc.yaml": DVC, ".gitignore": GITIGNORE, ".dvcignore": DVCIGNORE} | {
+    name: (Path(__file__).parent / name).read_text(encoding="utf-8")
+    for name in ("plots/curves.json", "plots/page.html", "plots/LICENSE-vega.txt")
+}
 
 
 def write(folder: Path) -> list[str]:
@@ -164,6 +182,7 @@ def write(folder: Path) -> list[str]:
         raise InputError(f"{folder} has {', '.join(there)} already: nothing was written; choose another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in FILES.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     return [
         f"Wrote {', '.join(FILES)} to {folder}. Next, in that folder:",
@@ -171,5 +190,6 @@ def write(folder: Path) -> list[str]:
         "  put your network at model.onnx and describe it in params.yaml under models",
         "  stormglass check                                             # params, model and data fit",
         "  git init && dvc init && dvc repro                            # reports/robustness.html",
+        "  dvc config plots.html_template ../plots/page.html            # `dvc plots show` opens without a network",
         "  (without git and DVC: stormglass run --params params.yaml --out OUT)",
     ]

@@ -32,6 +32,11 @@ class Layout:
         return self.root / "predictions"
 
     @property
+    def latency(self) -> Path:
+        """`infer` writes latency.parquet here: beside predictions/, so that measuring again makes no score stale."""
+        return self.root / "latency"
+
+    @property
     def scores(self) -> Path:
         """`score` writes scores.parquet and examples.parquet here."""
         return self.root / "scores"

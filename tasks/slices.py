@@ -1,14 +1,18 @@
 """Slices: the subsets of the data that get figures of their own.
 
 Names: `camera=north` (a value of a column of `frames`), `camera=north & time_of_day=night` (crossed), `brightness=low`
-(a third of a measurement), `query:NAME` (a pandas expression over `frames` and measurements), of objects `size=small`
-(COCO's area ranges) and `occluded=yes` (a tag), and where corruptions come in bursts `burst 4:8=before`, `during` and
-`after`: by frame index, so that `after` says how well a model recovers.
+(a third of a measurement; `thirds.bounds` says where it is cut), `query:NAME` (a pandas expression over `frames` and
+measurements), of objects `size=small` (COCO's area ranges) and `occluded=yes` (a tag), and where corruptions come in
+bursts `burst 4:8=before`, `during` and `after`: by frame index, so that `after` says how well a model recovers.
+
+Of data that is really shifted, `shift=night` and what it is compared with: `shift=none`, the frames outside every
+shift, or the shift's own `shift=night, reference`.
 """
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +20,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tasks import params as settings
-from tasks import tables
+from tasks import query, tables, thirds
 from tasks.errors import InputError
 
 Mask = npt.NDArray[np.bool_]
@@ -30,6 +34,9 @@ SIZES: Final[Mapping[str, tuple[float, float]]] = {
 
 MOST_VALUES: Final = 50
 """A column with more values than this is a measurement, not a tag: nobody reads a report of more slices of it."""
+
+UNSHIFTED: Final = "shift=none"
+"""The frames outside every shift."""
 
 _SHARES: Final = ("occlusion", "truncation")  # columns of `objects` that hold a share, cut at 0 and one half
 
@@ -72,6 +79,7 @@ def build(
     quality: pd.DataFrame | None = None,
     *,
     bursts: Sequence[tuple[int, int]] = (),
+    trial: bool = False,
 ) -> tuple[Slice, ...]:
     """The slices of `choice` over the scored `frames` and their `objects`, `all` first.
 
@@ -81,10 +89,11 @@ def build(
         objects: rows of the table `objects`, those of these frames.
         quality: the table `quality`; None where the data were prepared without it.
         bursts: intervals of frame indices, from the first on and before the second.
+        trial: these are the first clips alone: a shift that they do not hold is left out.
 
     Raises:
-        InputError: an attribute or a measurement that the tables do not have, or a query that does not evaluate to yes
-            or no by frame.
+        InputError: an attribute or a measurement that the tables do not have, a query that does not evaluate to yes or
+            no by frame, or a shift without frames on either side.
     """
     codes, clips = pd.factorize(frames["clip_id"])
     lift = _Lift(np.asarray(codes, dtype=np.int64), len(clips))
@@ -93,13 +102,15 @@ def build(
         found += [_named(names, lift) for names in _crossed((column,), frames, "slices.attributes")]
     for columns in choice.crossed:
         found += [_named(names, lift) for names in _crossed(columns, frames, "slices.crossed")]
-    measured = _measured(quality, frames)
+    measured = thirds.measured(quality, frames)
     for column in choice.derived:
-        for third, mask in _thirds(_column_of(measured, column), frames["clip_id"]):
+        for third, mask in thirds.cut(thirds.column_of(measured, column), frames["clip_id"]):
             found.append(Slice(f"{column}={third}", mask, lift.whole(mask)))
-    for name, query in choice.query.items():
-        mask = _query(name, query, frames.join(measured[measured.columns.difference(frames.columns)]))
+    known = frames.join(measured[measured.columns.difference(frames.columns)])
+    for name, expression in choice.query.items():
+        mask = query.rows(expression, known, f"slices.query.{name}")
         found.append(Slice(f"query:{name}", mask, lift.whole(mask)))
+    found += [Slice(name, mask, lift.whole(mask)) for name, mask in _shifts(choice.shifted, known, trial)]
     for start, stop in bursts:
         index = frames["frame_index"].to_numpy(np.int64)
         parts = {"before": index < start, "during": (index >= start) & (index < stop), "after": index >= stop}
@@ -124,6 +135,32 @@ def build(
     if twice:
         raise InputError(f"slices: {', '.join(twice)} stands twice; name each attribute once.")
     return tuple(found)
+
+
+def load(params: settings.Params, folder: Path) -> tuple[Slice, ...]:
+    """The slices that params name of the tables in `folder`.
+
+    Raises:
+        InputError: as `build` does.
+    """
+    frames = tables.read("frames", folder / "frames.parquet")
+    frames = tables.select(frames, split=params.dataset.split, limit=params.dataset.limit)
+    objects = tables.read("objects", folder / "objects.parquet")
+    measured = folder / "quality.parquet"
+    return build(
+        params.slices,
+        frames.reset_index(drop=True),
+        objects[objects["frame_id"].isin(frames["frame_id"])].reset_index(drop=True),
+        tables.read("quality", measured) if measured.exists() else None,
+        bursts=params.bursts,
+        trial=params.dataset.limit is not None,
+    )
+
+
+def of_shift(choice: settings.Slices, name: str) -> tuple[str, str]:
+    """The slice of a shift, and the slice that it is compared with."""
+    own = choice.shifted[name].reference is not None
+    return f"shift={name}", f"shift={name}, reference" if own else UNSHIFTED
 
 
 def clip_codes(frames: pd.DataFrame) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
@@ -211,58 +248,38 @@ def _text(value: Any) -> str | None:
     return str(value)
 
 
-def _measured(quality: pd.DataFrame | None, frames: pd.DataFrame) -> pd.DataFrame:
-    """The measurements of `frames`, row by row under their index; no column where there are none."""
-    if quality is None:
-        return pd.DataFrame(index=frames.index)
-    found = quality.set_index("frame_id")
-    missing = frames.loc[~frames["frame_id"].isin(found.index), "frame_id"]
-    if not missing.empty:
-        raise InputError(
-            f"The table quality has no row of frame {missing.iloc[0]}, expected one of each frame: run "
-            "`stormglass prepare` again."
-        )
-    return found.loc[frames["frame_id"]].set_axis(frames.index)
-
-
-def _column_of(measured: pd.DataFrame, column: str) -> pd.Series:
-    if column not in measured.columns:
-        raise InputError(
-            f"slices.derived: '{column}' needs the table quality, which these tables lack: run `stormglass prepare` "
-            "again."
-        )
-    return measured[column].astype(float)
-
-
-def _thirds(values: pd.Series, clips: pd.Series) -> list[tuple[str, Mask]]:
-    """The frames by thirds of a measurement, as (name, mask); whole clips, each by the mean of its frames.
-
-    Equal values stay together, in the third where the middle of their ranks lies; so counts are equal only as far as
-    ties and the lengths of clips allow. Where these leave two thirds, they are low and high; where one, there is none:
-    it would be all frames. A frame without a value, in a clip without one, is in no third.
-    """
-    means = values.groupby(clips).transform("mean")
-    n = int(means.notna().sum())
-    # rank - 1/2 is the middle of a value's places 0..n; twice that is whole, so that the cut is exact.
-    place = (means.rank(method="average") * 2 - 1) * 3 // (2 * n) if n else means
-    parts = sorted(place.dropna().unique())
-    names = {1: (), 2: ("low", "high"), 3: ("low", "mid", "high")}.get(len(parts), ())
-    return [(name, np.asarray(place == part, dtype=bool)) for name, part in zip(names, parts, strict=False)]
-
-
-def _query(name: str, query: str, frames: pd.DataFrame) -> Mask:
-    columns = ", ".join(str(column) for column in frames.columns if not str(column).startswith("source_"))
-    try:
-        result = frames.eval(query, engine="python")
-    except Exception as error:  # pandas raises whatever the expression does, from SyntaxError to TypeError
-        reason = " ".join(str(error).split())
-        raise InputError(f"slices.query.{name}: '{query}' fails ({reason}); columns of frames: {columns}.") from None
-    if not isinstance(result, pd.Series) or not pd.api.types.is_bool_dtype(result.dtype):
-        raise InputError(
-            f"slices.query.{name}: '{query}' gives no yes or no for each frame, expected a comparison; "
-            f"columns of frames: {columns}."
-        )
-    return np.asarray(result.fillna(False), dtype=bool)
+def _shifts(shifts: Mapping[str, settings.Shift], frames: pd.DataFrame, trial: bool) -> Iterator[tuple[str, Mask]]:
+    """What is shifted and what it is compared with, as (name, mask); what several are compared with once, last."""
+    inside = {name: query.rows(shift.where, frames, f"slices.shifted.{name}.where") for name, shift in shifts.items()}
+    outside = ~np.logical_or.reduce(list(inside.values())) if inside else np.zeros(len(frames), dtype=bool)
+    shared = False
+    for name, shift in shifts.items():
+        where = f"slices.shifted.{name}"
+        reference = outside
+        if shift.reference is not None:
+            reference = query.rows(shift.reference, frames, f"{where}.reference")
+        empty = next((side for side, mask in (("where", inside[name]), ("reference", reference)) if not mask.any()), "")
+        if empty and trial:
+            continue
+        if empty == "reference" and shift.reference is None:
+            raise InputError(
+                f"{where}: every one of the {len(frames)} scored frames lies in some shift, expected others to compare "
+                "with: name them by a query under `reference`."
+            )
+        if empty:
+            raise InputError(
+                f"{where}.{empty}: '{getattr(shift, empty)}' holds for none of the {len(frames)} scored frames, "
+                "expected some."
+            )
+        both = int((inside[name] & reference).sum())
+        if both:
+            raise InputError(f"{where}: {both} frame(s) are in `where` and in `reference`, expected none in both.")
+        yield f"shift={name}", inside[name]
+        if shift.reference is not None:
+            yield f"shift={name}, reference", reference
+        shared |= shift.reference is None
+    if shared:
+        yield UNSHIFTED, outside
 
 
 def _unknown(where: str, column: str, table: str, known: Sequence[str]) -> InputError:

@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks import tables
+from tasks.errors import InputError
 
 LOGGER = logging.getLogger(__name__)
 
@@ -122,6 +123,19 @@ class Store:
         except (FileNotFoundError, ValueError):
             return {}
         return found
+
+    def keep(self, name: str, key: str, rows: pd.DataFrame) -> None:
+        """Store facts that are no part, whole or not at all: the table `name`. What is there under the key stays."""
+        file = _name(key, f".{name}.parquet")
+        self._files.write({file: _parquet(name, rows)}, unless=lambda: self.kept(name, key) is not None)
+
+    def kept(self, name: str, key: str) -> pd.DataFrame | None:
+        """The facts that were stored under the key; None where there are none, or none that can be read."""
+        try:
+            data = self._files.read(_name(key, f".{name}.parquet"))
+            return tables.from_arrow(name, pq.read_table(pa.BufferReader(data)), f"facts {key}")
+        except (FileNotFoundError, pa.ArrowInvalid, InputError):
+            return None
 
     def link(self, key: str, destination: Path) -> None:
         """Put the part's file at `destination`: a hard link where the file system can, else a copy.

@@ -89,13 +89,12 @@ def _figure(task: str, model: str, metric: str, corruption: str, severity: int) 
     return {"value": found, "low": found - 0.02, "high": found + 0.02}
 
 
-def confusion(run: Params, tasks: Iterable[str]) -> pd.DataFrame:
+def confusion(run: Params, tasks: Iterable[str], names: Sequence[str] = report_factory.CLASSES) -> pd.DataFrame:
     """The table `confusion`: every class is mostly itself, and the next one under severity."""
     rows = []
     for task in tasks:
         if task == "tracking":
             continue
-        names = report_factory.CLASSES
         for model, (corruption, family, severity) in _cells(run):
             for place, true in enumerate(names):
                 for predicted, count in ((true, 100 - 10 * severity), (names[place - 1], 3 * severity + place)):
@@ -147,9 +146,16 @@ def policy(run: Params) -> dict[str, Any]:
     return {"schema": 1, "rule": rule, "models": dict.fromkeys(run.models, model)}
 
 
-def write(run: Params, layout: Layout, tasks: Sequence[str], *, class_name: str = "car") -> None:
+def write(
+    run: Params,
+    layout: Layout,
+    tasks: Sequence[str],
+    *,
+    class_name: str = "car",
+    classes: Sequence[str] = report_factory.CLASSES,
+) -> None:
     """The tables beside `scores`, and the policy, on disk; `class_name` takes the place of the first class."""
-    counts = confusion(run, tasks).replace({report_factory.CLASSES[0]: class_name})
+    counts = confusion(run, tasks, classes).replace({report_factory.CLASSES[0]: class_name})
     tables.write("confusion", counts, layout.scores / "confusion.parquet")
     tables.write("reliability", reliability(run, tasks), layout.scores / "reliability.parquet")
     text = json.dumps(policy(run)).replace('"car"', json.dumps(class_name))

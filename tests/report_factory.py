@@ -275,7 +275,7 @@ def gallery(run: Params, folder: Path, *, tasks: Sequence[str], frames: int = 2,
         "sampling": "Made up.",
         "match_iou": 0.5,
         "palette": [["road", "#5c5c66"], [class_name, "#cc3311"]],
-        "palette_difference": {"right": "#1f2937", "wrong": "#ff6b35"},
+        "palette_difference": [["right (dark)", "#1f2937", ""], ["confused (blue)", "#4ea3e0", "another class"]],
         "strip_frame": 0,
         "strip_size": [320, 192],
         "unreadable": {},
@@ -310,6 +310,7 @@ def _example(folder: Path, choice: Any, severity: int, frame: int, task: str, mo
         for kind in ("truth", "prediction", "difference"):
             maps[f"{kind}_file"] = f"{kind}-{frame}.webp"
             _picture(folder / f"{kind}-{frame}.webp", frame, 0, flat=True)
+        drawn["difference"] = {"right (dark)": 0.62, "confused (blue)": 0.378, "missed (amber)": 0.002}
     elif task == "classification":
         drawn |= {"truth": name, "top": [[name, 0.7], ["green", 0.3]], "correct": True}
     else:

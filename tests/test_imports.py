@@ -22,13 +22,15 @@ ARROWS: dict[str, set[str]] = {
     "store": EVERYBODY,
     "models": EVERYBODY | {"data", "class_map"},
     "inference": EVERYBODY | {"corruptions", "data", "displacement", "models", "quality", "store"},
-    "slices": EVERYBODY,
+    "query": EVERYBODY,
+    "thirds": EVERYBODY,
+    "slices": EVERYBODY | {"query", "thirds"},
     "metrics": EVERYBODY | {"slices", "class_map", "displacement"},
     "gates": EVERYBODY | {"metrics", "slices"},
     "gallery": EVERYBODY | {"corruptions", "data", "class_map", "displacement"},
-    "exports": EVERYBODY | {"corruptions", "data", "gallery", "metrics"},
+    "exports": EVERYBODY | {"corruptions", "data", "gallery", "metrics", "query"},
     "monitoring": EVERYBODY | {"metrics", "quality", "slices"},
-    "report": EVERYBODY | {"gates", "metrics", "slices", "class_map"},
+    "report": EVERYBODY | {"gates", "metrics", "slices", "thirds", "class_map"},
 }
 MODULES = sorted((ROOT / "tasks").rglob("*.py"))
 

@@ -44,6 +44,7 @@ def describe(
         "name": str(info.get("name") or dataset_dir.resolve().name),
         "description": str(info.get("description", "")),
         "version": str(info.get("version", "")),
+        "rendered": info.get("rendered") is True,
         "label_policy": {
             "version": str(info.get("label_policy_version", "not stated")),
             "text": str(info.get("label_policy", "")),

@@ -27,9 +27,9 @@ STYLES: Final[Mapping[tuple[str, str], tuple[str, int, str]]] = {
 }
 """Colour, width and word of a box by whose it is and what became of it: the report's colours."""
 
-_DARK: Final = "#111827"
+DARK: Final = "#111827"
 _WRONG: Final = (255, 107, 53)
-_LINE_PX: Final = 16
+LINE_PX: Final = 16
 
 
 def boxes(frame: Frame, drawn: Mapping[str, Sequence[Mapping[str, Any]]], caption: str) -> Frame:
@@ -40,8 +40,8 @@ def boxes(frame: Frame, drawn: Mapping[str, Sequence[Mapping[str, Any]]], captio
         drawn: from `overlay.boxes` in the frame's pixels.
         caption: one line.
     """
-    factor = _factor(frame)
-    image = _enlarged(frame, factor)
+    factor = enlargement(frame)
+    image = enlarged(frame, factor)
     pen, font = ImageDraw.Draw(image), ImageFont.load_default(12)
     for whose in ("truth", "prediction"):
         for item in drawn[whose]:
@@ -49,12 +49,12 @@ def boxes(frame: Frame, drawn: Mapping[str, Sequence[Mapping[str, Any]]], captio
             x0, y0, x1, y1 = (factor * value for value in item["box"])
             rings = [[factor * value for value in ring] for ring in item.get("outline", [])]
             for ring in rings or [[x0, y0, x1, y0, x1, y1, x0, y1]]:
-                pen.line([*ring, *ring[:4]], fill=_DARK, width=width + 2)  # seen on light and on dark ground
+                pen.line([*ring, *ring[:4]], fill=DARK, width=width + 2)  # seen on light and on dark ground
                 pen.line([*ring, *ring[:4]], fill=colour, width=width)
             text = " ".join(filter(None, (word, item["class"], _score(item), _id(item))))
             if whose == "prediction" or word:
                 # Truth is named below its box, predictions above theirs: so one does not cover the other.
-                _label(pen, font, image, (x0, y0 - _LINE_PX if whose == "prediction" else y1), text, colour)
+                label(pen, font, image, (x0, y0 - LINE_PX if whose == "prediction" else y1), text, colour)
     return _captioned(image, caption)
 
 
@@ -63,12 +63,12 @@ def mistakes(frame: Frame, truth: npt.NDArray[np.uint8], found: npt.NDArray[np.u
     wrong = (truth != found) & (truth != tables.IGNORE)
     tinted = frame.copy()
     tinted[wrong] = (0.35 * frame[wrong] + 0.65 * np.array(_WRONG)).astype(np.uint8)
-    return _captioned(_enlarged(tinted, _factor(frame)), caption)
+    return _captioned(enlarged(tinted, enlargement(frame)), caption)
 
 
 def words(frame: Frame, caption: str) -> Frame:
     """`frame` with a caption alone."""
-    return _captioned(_enlarged(frame, _factor(frame)), caption)
+    return _captioned(enlarged(frame, enlargement(frame)), caption)
 
 
 def instances(masks: pd.Series, size: tuple[int, int]) -> npt.NDArray[np.uint16]:
@@ -80,11 +80,13 @@ def instances(masks: pd.Series, size: tuple[int, int]) -> npt.NDArray[np.uint16]
     return found
 
 
-def _factor(frame: Frame) -> int:
+def enlargement(frame: Frame) -> int:
+    """The whole factor that brings a frame to `LEAST_WIDTH_PX`."""
     return max(1, -(-LEAST_WIDTH_PX // int(frame.shape[1])))
 
 
-def _enlarged(frame: Frame, factor: int) -> Image.Image:
+def enlarged(frame: Frame, factor: int) -> Image.Image:
+    """A frame with every pixel repeated `factor` times each way."""
     size = (frame.shape[1] * factor, frame.shape[0] * factor)
     return Image.fromarray(cv2.resize(frame, size, interpolation=cv2.INTER_NEAREST))
 
@@ -97,7 +99,7 @@ def _id(item: Mapping[str, Any]) -> str:
     return f"#{item['id']}" if "id" in item else ""
 
 
-def _label(
+def label(
     pen: ImageDraw.ImageDraw,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
     image: Image.Image,
@@ -105,10 +107,11 @@ def _label(
     text: str,
     colour: str,
 ) -> None:
+    """Words on a dark ground at the corner `at` (x, y), moved into the picture where they would leave it."""
     width = pen.textlength(text, font=font) + 4
     x = min(max(at[0], 0), max(image.width - width, 0))
-    y = min(max(at[1], 0), image.height - _LINE_PX)
-    pen.rectangle((x, y, x + width, y + _LINE_PX - 1), fill=_DARK)
+    y = min(max(at[1], 0), image.height - LINE_PX)
+    pen.rectangle((x, y, x + width, y + LINE_PX - 1), fill=DARK)
     pen.text((x + 2, y + 1), text, fill=colour, font=font)
 
 
@@ -123,9 +126,9 @@ def _captioned(image: Image.Image, caption: str) -> Frame:
             lines.append(word)
         else:
             lines[-1] = longer
-    sheet = Image.new("RGB", (image.width, image.height + len(lines) * (_LINE_PX + 2) + 6), _DARK)
+    sheet = Image.new("RGB", (image.width, image.height + len(lines) * (LINE_PX + 2) + 6), DARK)
     sheet.paste(image, (0, 0))
     below = ImageDraw.Draw(sheet)
     for row, line in enumerate(lines):
-        below.text((4, image.height + 3 + row * (_LINE_PX + 2)), line, fill="#ffffff", font=font)
+        below.text((4, image.height + 3 + row * (LINE_PX + 2)), line, fill="#ffffff", font=font)
     return np.asarray(sheet, dtype=np.uint8)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from tasks import tables
+from tasks import query, tables
 from tasks.errors import InputError
 from tasks.gallery.picks import order_key
 from tasks.layout import Layout
@@ -47,12 +47,17 @@ class Wanted:
         return {name: list(v) if isinstance(v, tuple) else v for name, v in vars(self).items() if v not in (None, ())}
 
 
-def failures(params: Params, layout: Layout) -> pd.DataFrame:
+def failures(params: Params, layout: Layout, *, right_too: bool = False) -> pd.DataFrame:
     """The rows of `examples` with something wrong, of the cells that params name, worst first.
 
     With the columns of `frames` and `quality` beside them. Scores of different tasks do not compare (a label is right
     or wrong, a map is 60 % right), so the worst of each task come first, then the second worst; equal ones are ordered
     by a hash of the frame, or the first clip would fill the list.
+
+    Args:
+        params: of the run.
+        layout: of the run.
+        right_too: rows with nothing wrong as well, after all others.
 
     Raises:
         InputError: a table is missing.
@@ -64,7 +69,8 @@ def failures(params: Params, layout: Layout) -> pd.DataFrame:
     cells |= {(choice.name, level) for choice in params.choices() for level in choice.severities(params.severities)}
     named = [cell in cells for cell in zip(examples["corruption"], examples["severity"].astype(int), strict=True)]
     found = examples[pd.Series(named, index=examples.index, dtype=bool) & examples["model"].isin(list(params.models))]
-    found = found[found["frame_id"].isin(frames["frame_id"]) & (found["score"].astype(float) < 1)]
+    score = found["score"].astype(float)
+    found = found[found["frame_id"].isin(frames["frame_id"]) & (score.notna() if right_too else score < 1)]
     quality = layout.tables / "quality.parquet"
     if quality.exists():
         measured = tables.read("quality", quality)
@@ -107,7 +113,7 @@ def choose(found: pd.DataFrame, wanted: Wanted, unit: Sequence[str]) -> tuple[pd
             _known("severity", str(severity), found["severity"].astype(str))
         found = found[found["severity"].isin(wanted.severities)]
     if wanted.where is not None:
-        found = found[_where(wanted.where, found)]
+        found = found[query.rows(wanted.where, found, "--where")]
     if found.empty:
         raise InputError("Nothing to export: no frame that was asked for has anything wrong with it.")
     codes = found.groupby(list(unit), sort=False).ngroup()
@@ -123,15 +129,3 @@ def _known(option: str, given: str, values: Iterable[Any]) -> None:
     hint = f"; did you mean '{near[0]}'?" if near else ""
     listed = ", ".join(sorted(known)) or "none"
     raise InputError(f"--{option} {given}: no failure of that; those asked for are of: {listed}{hint}")
-
-
-def _where(query: str, found: pd.DataFrame) -> "pd.Series[bool]":
-    columns = ", ".join(str(column) for column in found.columns if not str(column).startswith("source_"))
-    try:
-        result = found.eval(query, engine="python")
-    except Exception as error:  # pandas raises whatever the expression does, from SyntaxError to TypeError
-        reason = " ".join(str(error).split())
-        raise InputError(f"--where: '{query}' fails ({reason}); columns: {columns}.") from None
-    if not isinstance(result, pd.Series) or not pd.api.types.is_bool_dtype(result.dtype):
-        raise InputError(f"--where: '{query}' gives no yes or no for each frame, expected a comparison; of: {columns}.")
-    return result.fillna(False).astype(bool)

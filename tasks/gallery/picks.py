@@ -6,45 +6,70 @@ the number of models and tasks that are shown over them; semantic maps cost furt
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pandas as pd
 
 from tasks import tables
 
+SEMANTIC: Final = "semantic"
+
 STRIP_SHARE: Final = 1 / 3
 """The strips of the data set card take at most this share of the quota; beyond it they show fewer severities."""
 
+FILM_SHARE: Final = 1 / 8
+"""Filmstrips around identity switches take at most this share, five pictures each."""
+
+SERIES_SHARE: Final = 1 / 4
+"""Worst frames that are drawn at the other severities too take at most this share."""
+
+MOST: Final = {"worst": 12, "random": 6}
+"""Frames of a cell, as far as the quota goes."""
+
 SAMPLING: Final = (
-    "Cells take turns, middle severity first, then the highest, clean, the lowest and the rest. Of every three picks of"
-    " a cell two are the worst frames by stored score, the tasks and models taking turns, and one is random: by a hash"
-    " of the seed and the frame, so the same frames come up in every cell. The frame of the strips is shown in its"
-    " cells too. A picked frame is shown for every model; a random one for every task but semantic segmentation, whose"
-    " maps are pictures of their own."
+    "Cells take turns, middle severity first, then the highest, clean, the lowest and the rest: one worst frame by"
+    " stored score (first at the middle and highest severity and on clean frames), one random, two worst, one random,"
+    " up to 12 worst and 6 random a cell, as far as the quota of pictures goes. Tasks and models take turns for the"
+    " worst; random ones go by a hash of the seed and the frame, so the same frames come up in every cell. The first"
+    " worst frame of a corruption is drawn at its other severities too, while that takes no more than a quarter of the"
+    " quota, and the frame of the strips stands in its cells. A picked frame is shown for every model; a random one for"
+    " every task but semantic segmentation, whose maps are pictures of their own, unless there is no other task."
 )
 
 
 @dataclass(frozen=True)
 class Pick:
-    """One frame of one cell to be shown. `task` and `model` are whose worst frame it is; None for random and strip."""
+    """One frame of one cell to be shown. `task` and `model` are whose worst frame it is; None for all tasks' frames.
+
+    A `series` is a worst frame of another severity of the same corruption; a `film` has no card of its own.
+    """
 
     corruption: str
     severity: int
     frame_id: int
-    kind: str  # worst | random | strip
+    kind: str  # worst | series | random | strip | film
     task: str | None = None
     model: str | None = None
 
-    @property
-    def maps(self) -> bool:
-        """Whether semantic maps are drawn: further pictures."""
-        return self.task == "semantic"
-
     def shows(self, task: str) -> bool:
-        """Whether examples of `task` are shown on this frame: the task of a worst frame, else all but semantic maps."""
-        return task == self.task if self.task is not None else task != "semantic"
+        """Whether examples of `task` are shown on this frame: its own task, else all but semantic maps."""
+        if self.kind == "film":
+            return False
+        return task == self.task if self.task is not None else task != SEMANTIC
+
+    def files(self, models: Sequence[str]) -> set[tuple[object, ...]]:
+        """The picture files that it needs."""
+        cell = (self.corruption, self.severity, self.frame_id)
+        if self.kind == "film":
+            return {cell}
+        needed: set[tuple[object, ...]] = {(tables.CLEAN, 0, self.frame_id), cell}
+        if self.task == SEMANTIC:
+            needed.add(("truth", self.frame_id))
+            needed |= {(kind, model, *cell) for kind in ("prediction", "difference") for model in models}
+        return needed
 
 
 def order_key(seed: int, frame_id: int) -> str:
@@ -103,37 +128,57 @@ def choose(
         seed: Orders the random picks.
         strips: Picks that are made in any case, as long as they fit.
     """
-    purse = _Purse(budget, models)
-    picks = [pick for pick in strips if purse.pay(pick)]
-    taken = {(pick.corruption, pick.severity, pick.frame_id) for pick in picks}
     owners = [
         (t, m) for t in tables.TASKS for m in models if ((examples["task"] == t) & (examples["model"] == m)).any()
     ]
+    tasks = {task for task, _ in owners}
+    purse = _Purse(budget, models, tasks - {SEMANTIC})
+    for pick in strips:
+        purse.take([pick])
+    at_random = (SEMANTIC, None) if tasks == {SEMANTIC} else (None, None)
     ranked = _ranked(examples, seed)
+    order = severity_order(int(s) for s in examples["severity"].unique())
     cells = [
         (corruption, severity)
-        for severity in severity_order(int(s) for s in examples["severity"].unique())
+        for severity in order
         for corruption in ([tables.CLEAN] if severity == 0 else corruptions)
         if (corruption, severity) in ranked
     ]
+    series = int(budget * SERIES_SHARE)
     idle, turn = 0, 0
-    while idle < 3 * max(1, len(owners)) and owners:
+    while idle < 3 * len(owners):
         added = False
         for place, (corruption, severity) in enumerate(cells):
-            task, model = owners[(place + turn) % len(owners)]
-            owner = None if turn % 3 == 2 else (task, model)
+            if turn == 0 and severity not in order[:3]:
+                continue  # a series may come there, and a random frame does before the quota is used up
+            owner = None if turn % 3 == 1 else owners[(place + turn) % len(owners)]
+            kind = "random" if owner is None else "worst"
+            if purse.count(corruption, severity, kind) == MOST[kind]:
+                continue
             for frame_id in ranked[corruption, severity].get(owner, ()):
-                if (corruption, severity, frame_id) in taken:
+                pick = Pick(corruption, severity, frame_id, kind, *(owner or at_random))
+                if purse.covers(pick):
                     continue
-                pick = Pick(corruption, severity, frame_id, "random" if owner is None else "worst", *(owner or ()))
-                if purse.pay(pick):
-                    picks.append(pick)
-                    taken.add((corruption, severity, frame_id))
+                if purse.take([pick]):
                     added = True
+                    if turn == 0 and severity == order[0] and severity:
+                        series -= _draw_series(purse, pick, cells, series)
                 break
         idle = 0 if added else idle + 1
         turn += 1
-    return picks
+    return purse.picks
+
+
+def _draw_series(purse: "_Purse", pick: Pick, cells: Sequence[tuple[str, int]], room: int) -> int:
+    """Take `pick`'s frame at the other severities of its corruption and clean, if `room` is enough; files used."""
+    others = [
+        replace(pick, corruption=corruption, severity=severity, kind="series")
+        for corruption, severity in cells
+        if corruption in (pick.corruption, tables.CLEAN) and severity != pick.severity
+    ]
+    others = [other for other in others if not purse.covers(other)]
+    cost = purse.cost(others)
+    return cost if cost <= room and purse.take(others) else 0
 
 
 def _ranked(examples: pd.DataFrame, seed: int) -> dict[tuple[str, int], dict[tuple[str, str] | None, list[int]]]:
@@ -153,21 +198,38 @@ def _ranked(examples: pd.DataFrame, seed: int) -> dict[tuple[str, int], dict[tup
 
 
 class _Purse:
-    """Counts the picture files that the picks so far need."""
+    """The picks so far and the picture files that they need."""
 
-    def __init__(self, budget: int, models: Sequence[str]) -> None:
+    def __init__(self, budget: int, models: Sequence[str], tasks: set[str]) -> None:
         self.budget = budget
         self.models = models
-        self.files: set[tuple[object, ...]] = set()
+        self.tasks = tasks  # all but semantic segmentation
+        self.picks: list[Pick] = []
+        self._files: set[tuple[object, ...]] = set()
+        self._taken: dict[tuple[str, int, int], list[Pick]] = {}
+        self._counts: Counter[tuple[str, int, str]] = Counter()
 
-    def pay(self, pick: Pick) -> bool:
-        """Add the files of `pick` if they fit."""
-        cell = (pick.corruption, pick.severity, pick.frame_id)
-        needed: set[tuple[object, ...]] = {("clean", 0, pick.frame_id), cell}
-        if pick.maps:
-            needed.add(("truth", pick.frame_id))
-            needed |= {(kind, model, *cell) for kind in ("prediction", "difference") for model in self.models}
-        if len(self.files | needed) > self.budget:
+    def cost(self, picks: Iterable[Pick]) -> int:
+        """How many files `picks` add."""
+        return len({file for pick in picks for file in pick.files(self.models)} - self._files)
+
+    def covers(self, pick: Pick) -> bool:
+        """Whether the frame is shown in its cell already, for all that it is picked for."""
+        there = self._taken.get((pick.corruption, pick.severity, pick.frame_id), ())
+        wanted = self.tasks if pick.task is None else {pick.task}
+        return all(any(one.shows(task) for one in there) for task in wanted)
+
+    def count(self, corruption: str, severity: int, kind: str) -> int:
+        """How many picks of a kind a cell has."""
+        return self._counts[corruption, severity, kind]
+
+    def take(self, picks: Sequence[Pick]) -> bool:
+        """Add all of `picks` if their files fit."""
+        if len(self._files) + self.cost(picks) > self.budget:
             return False
-        self.files |= needed
+        for pick in picks:
+            self._files |= pick.files(self.models)
+            self._taken.setdefault((pick.corruption, pick.severity, pick.frame_id), []).append(pick)
+            self._counts[pick.corruption, pick.severity, pick.kind] += 1
+            self.picks.append(pick)
         return True

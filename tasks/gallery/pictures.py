@@ -19,8 +19,14 @@ QUALITY: Final = 75
 
 NO_CLASS: Final = "#808080"
 """Pixels that count for nothing, or that a model gives to no class of the data set."""
-RIGHT: Final = "#1f2937"
-WRONG: Final = "#ff6b35"
+DIFFERENCE: Final[Mapping[str, tuple[str, str]]] = {
+    "right (dark)": ("#1f2937", ""),
+    "confused (blue)": ("#4ea3e0", "taken for another class that is in the frame, too"),
+    "missed (amber)": ("#ffb000", "of a class that the model finds nowhere in the frame, or given to no class"),
+    "invented (pink)": ("#ff6f91", "given to a class that is nowhere in the frame"),
+    "not counted (grey)": (NO_CLASS, "without truth"),
+}
+"""What may become of a pixel: its colour and what that means. Of several the last one holds."""
 
 _FIRST: Final = (
     *("#56b4e9", "#a65628", "#5c5c66", "#c9b8d8", "#2e8b57", "#cc3311", "#f0c800", "#7b3fb5"),
@@ -61,12 +67,35 @@ def paint(label_map: npt.NDArray[np.uint8], colours: Mapping[int, str]) -> npt.N
 
 
 def difference(truth: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Where a prediction is right (dark), wrong (orange) or does not count (grey), uint8 (H, W, 3)."""
-    found = np.empty((*truth.shape, 3), dtype=np.uint8)
-    found[:] = _rgb(RIGHT)
-    found[truth != prediction] = _rgb(WRONG)
-    found[truth == tables.IGNORE] = _rgb(NO_CLASS)
+    """What becomes of each pixel of a label map, uint8 (H, W): the place in DIFFERENCE.
+
+    Examples:
+        >>> truth = np.array([[1, 1, 2, 3, 255]], dtype=np.uint8)
+        >>> [list(DIFFERENCE)[i] for i in difference(truth, np.array([[1, 2, 2, 4, 1]], dtype=np.uint8))[0]]
+        ['right (dark)', 'confused (blue)', 'right (dark)', 'invented (pink)', 'not counted (grey)']
+        >>> [list(DIFFERENCE)[i] for i in difference(truth, np.array([[1, 1, 1, 2, 1]], dtype=np.uint8))[0]]
+        ['right (dark)', 'right (dark)', 'confused (blue)', 'missed (amber)', 'not counted (grey)']
+    """
+    counted = truth != tables.IGNORE
+    there, seen = np.unique(truth[counted]), np.unique(prediction[counted])
+    wrong = counted & (truth != prediction)
+    found = np.zeros(truth.shape, dtype=np.uint8)
+    found[wrong] = 1
+    found[wrong & (~np.isin(truth, seen) | (prediction == tables.IGNORE))] = 2
+    found[wrong & ~np.isin(prediction, there) & (prediction != tables.IGNORE)] = 3
+    found[~counted] = 4
     return found
+
+
+def shares(found: npt.NDArray[np.uint8]) -> dict[str, float]:
+    """Of the pixels that count, how many became what: the names of DIFFERENCE but the last, each 0..1.
+
+    Examples:
+        >>> shares(np.array([[0, 0, 1, 3, 4]], dtype=np.uint8))
+        {'right (dark)': 0.5, 'confused (blue)': 0.25, 'missed (amber)': 0.0, 'invented (pink)': 0.25}
+    """
+    counts = np.bincount(found.ravel(), minlength=len(DIFFERENCE))[:-1]
+    return {name: round(float(n) / max(1, int(counts.sum())), 4) for name, n in zip(DIFFERENCE, counts, strict=False)}
 
 
 class Folder:

@@ -13,6 +13,7 @@ import pandas as pd
 from tasks import class_map, corruptions, displacement, tables
 from tasks.data.frames import FrameReader, UnreadableFrame
 from tasks.errors import InputError
+from tasks.gallery import pictures
 from tasks.layout import Layout
 from tasks.params import CorruptionChoice, Params
 
@@ -94,6 +95,11 @@ class Source:
     def frame(self, frame_id: int) -> dict[Any, Any]:
         """The row of one frame."""
         return self.frames.loc[[frame_id]].to_dict("records")[0]
+
+    def picture_size(self, frame_id: int) -> tuple[int, int]:
+        """Width and height of a frame's picture."""
+        frame = self.frame(frame_id)
+        return pictures.size(int(frame["width_px"]), int(frame["height_px"]))
 
     def truth(self, frame_id: int, corruption: str, severity: int) -> pd.DataFrame:
         """The truth boxes of one frame, where the corruption has them."""

@@ -2,7 +2,8 @@
 
 A rule applies to every model but the baseline unless it names one; to the only model when there is just one. A selector
 that it omits (corruption, family, severity) means the mean over the declared ones, `*` means each one. A rule that
-cannot be judged is `not_run`, which is no success.
+cannot be judged is `not_run`, which is no success. Rules on latency and memory look at the table `latency` instead, at
+clean frames unless they name a cell (tasks/gates/budget.py).
 
 Where a figure has an interval, all of it has to lie on the right side of the threshold to pass and on the wrong side to
 fail; across it the rule is `uncertain`, and its `on_uncertain` says whether that lets a version through.
@@ -18,8 +19,10 @@ import pandas as pd
 
 from tasks import tables
 from tasks.errors import InputError
+from tasks.gates import budget
 from tasks.gates.book import TOLERANCE, Book, Selected
 from tasks.metrics import DIAGNOSTICS, LOWER_IS_BETTER, METRICS, THRESHOLD, robustness
+from tasks.metrics.latency import METRICS as LATENCY
 from tasks.metrics.robustness import Figure
 from tasks.params import Gate, Params
 
@@ -33,12 +36,13 @@ COLUMNS: Final = (
 STATUSES: Final = ("pass", "fail", "uncertain", "insufficient", "not_run")
 
 
-def evaluate(params: Params, scores: pd.DataFrame) -> pd.DataFrame:
+def evaluate(params: Params, scores: pd.DataFrame, latency: pd.DataFrame | None = None) -> pd.DataFrame:
     """Judge every rule of params.
 
     Args:
         params: with `gates`.
         scores: the table `scores`.
+        latency: the table `latency`; None where there is none: rules on it are not run.
 
     Returns:
         One row per rule, model and each place that its `*` stand for, in the order of params: the rule in words, its
@@ -50,7 +54,15 @@ def evaluate(params: Params, scores: pd.DataFrame) -> pd.DataFrame:
         InputError: a rule names a metric, task, slice, class, corruption or family that the scores do not have.
     """
     book = Book(params, scores)
-    found = [line for number, gate in enumerate(params.gates, 1) for line in _judge(params, book, gate, number)]
+    found = [
+        line
+        for number, gate in enumerate(params.gates, 1)
+        for line in (
+            budget.judge(params, latency, gate, _models(params, gate), f"gates, rule {number}")
+            if gate.metric in LATENCY
+            else _judge(params, book, gate, number)
+        )
+    ]
     kinds = dict.fromkeys(("observed", "low", "high"), float) | {"ships": bool}
     return pd.DataFrame(found, columns=list(COLUMNS)).astype(kinds)
 
@@ -64,7 +76,6 @@ def _judge(params: Params, book: Book, gate: Gate, number: int) -> Iterator[dict
     where = f"gates, rule {number}"
     task = _task(gate, book, where)
     _check(gate, book, task, where)
-    bound = next(value for value in (gate.min, gate.max, gate.max_drop) if value is not None)
     for model in _models(params, gate):
         places = list(_places(gate, book, task))
         if EACH in (gate.slice, gate.class_):
@@ -75,7 +86,7 @@ def _judge(params: Params, book: Book, gate: Gate, number: int) -> Iterator[dict
             low, high = book.interval(gate, model, task, at, observed)
             if status in ("pass", "fail") and _across(gate, low, high):
                 status = "uncertain"
-                reason = f"{reason[:-1]}, but its interval [{low:.4g}, {high:.4g}] reaches across {bound:g}."
+                reason = f"{reason[:-1]}, but its interval [{low:.4g}, {high:.4g}] reaches across {gate.bound:g}."
             yield {
                 "rule": _words(gate, task, at),
                 "task": task,
@@ -87,7 +98,7 @@ def _judge(params: Params, book: Book, gate: Gate, number: int) -> Iterator[dict
                 "slice": at.slice,
                 "class": at.class_,
                 "observed": observed,
-                "threshold": float(bound),
+                "threshold": float(gate.bound),
                 "low": low,
                 "high": high,
                 "n_units": book.n_units(model, task, gate.metric, at),
@@ -123,11 +134,13 @@ def _task(gate: Gate, book: Book, where: str) -> str:
         raise InputError(
             f"{where}: '{gate.metric}' is a figure of every task, expected a `task`: one of {', '.join(book.tasks)}."
         )
-    raise _unknown(where, "metric", gate.metric, [*known, *robustness.METRICS])
+    raise _unknown(where, "metric", gate.metric, [*known, *robustness.METRICS, *LATENCY])
 
 
 def _check(gate: Gate, book: Book, task: str, where: str) -> None:
     """Refuse names that the run does not have."""
+    if gate.max_ratio is not None:
+        raise InputError(f"{where}: max_ratio is for latency and memory, expected max_drop for {gate.metric}.")
     if gate.slice not in (EACH, *book.slices):
         raise _unknown(where, "slice", gate.slice, book.slices)
     classes = book.classes.get(task, [])
@@ -185,6 +198,8 @@ def _exists(params: Params, book: Book, model: str, task: str, metric: str, at: 
 
 def _verdict(params: Params, book: Book, gate: Gate, model: str, task: str, at: Selected) -> tuple[float, str, str]:
     """Observed value, status, reason."""
+    if lacking := book.lacking(at):
+        return math.nan, "not_run", f"The rule takes in {', '.join(lacking)}, which this run left out (`--only`)."
     value = book.value(model, task, gate.metric, at)
     problem = _problem(value, model, task, gate.metric)
     if problem or value is None:
@@ -215,7 +230,7 @@ def _verdict(params: Params, book: Book, gate: Gate, model: str, task: str, at: 
 
 def _across(gate: Gate, low: float, high: float) -> bool:
     """Whether an interval has its ends on both sides of the threshold."""
-    bound = next(value for value in (gate.min, gate.max, gate.max_drop) if value is not None)
+    bound = gate.bound
     return (low < bound - TOLERANCE <= high) if gate.min is not None else (low <= bound + TOLERANCE < high)
 
 

@@ -39,6 +39,7 @@ class Book:
         self.classes = {
             task: list(dict.fromkeys(own.loc[own["task"] == task, "class"])) for task in dict.fromkeys(own["task"])
         }
+        self._scored = set(own["corruption"])
         self._figures = _figures(own)
         self._differences = _figures(scores[scores["baseline"] == params.baseline])
         keys = ["model", "task", "metric", "slice", "class", "n_units"]
@@ -62,6 +63,19 @@ class Book:
                     return None
                 cells.append(Cell(name, self.families[name], level, figure))
         return robustness.mean_over(cells) if cells else None
+
+    def lacking(self, at: Selected) -> list[str]:
+        """Declared corruptions that a place takes in and the scores have no cell of: the run was narrowed."""
+        if at.severity == 0 or at.corruption == tables.CLEAN:
+            return []
+        return [
+            name
+            for name, family in self.families.items()
+            if name not in self._scored
+            and at.corruption in (None, name)
+            and at.family in (None, family)
+            and (at.severity is None or at.severity in self.levels[name])
+        ]
 
     def clean(self, model: str, task: str, metric: str, at: Selected) -> Figure | None:
         """The figure on clean data."""

@@ -1,13 +1,14 @@
 """Decode, corrupt, predict, track: from the data set's frames to predictions/, by way of the part store.
 
-A run is `plan`, `take_recorded`, `run` for every unit of the plan (by a scheduler, or by `run_all`), then `finish`.
+A run is `plan`, `take_recorded`, `run` for every unit of the plan (by a scheduler, or by `run_all`), then `finish`;
+then, with nothing else running, `measure_latency`.
 """
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 
-from tasks.inference import facts, planning, results, workers
+from tasks.inference import facts, latency, planning, results, workers
 from tasks.inference.bench import Spec
 from tasks.inference.planning import Part, Plan, Unit
 from tasks.inference.recording import check_recorded, take_recorded
@@ -18,7 +19,7 @@ from tasks.params import Params
 
 __all__ = [
     "Failed", "Part", "Plan", "Pool", "PoolClosed", "Unit", "UnitFailed", "check_recorded", "finish", "infer",
-    "open_pool", "plan", "run", "run_all", "take_recorded", "worth_another_try",
+    "measure_latency", "open_pool", "plan", "run", "run_all", "take_recorded", "worth_another_try",
 ]  # fmt: skip
 
 
@@ -92,6 +93,11 @@ def finish(work: Plan) -> list[Failed]:
     return failed
 
 
+def measure_latency(work: Plan, *, say: Callable[[str], None] = lambda model: None) -> None:
+    """Measure what is not known of the models' latency and memory; see `tasks.inference.latency.measure`."""
+    latency.measure(work, say=say)
+
+
 def infer(params: Params, layout: Layout, *, done: Callable[[Part], None] = lambda part: None) -> list[Failed]:
     """All of it without a scheduler; the parts that are missing.
 
@@ -101,4 +107,6 @@ def infer(params: Params, layout: Layout, *, done: Callable[[Part], None] = lamb
     work = plan(params, layout)
     take_recorded(work, done=done)
     run_all(work, done=done)
-    return finish(work)
+    failed = finish(work)
+    measure_latency(work)
+    return failed

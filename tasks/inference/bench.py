@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +21,7 @@ from tasks.inference.planning import Part, Unit
 from tasks.inference.rows import Rows, with_tracks
 from tasks.models import recorded
 from tasks.models.outputs import Output, Predictor
+from tasks.models.tracking import looks_at_frames
 from tasks.params import Params
 from tasks.store import Store
 
@@ -92,8 +94,7 @@ class Bench:
         self._store = Store(spec.store)
         self._reader = FrameReader(spec.params.resolve(spec.params.dataset.path))
         self._cache = FrameCache(self._reader)
-        size = spec.params.run.batch_size
-        self._batch_size = BATCH_SIZE[device.split(":")[0]] if size == "auto" else size
+        self._batch_size = batch_size(spec.params, device)
         self._models: dict[str, Predictor] = {}
         self._broken: dict[str, str] = {}
         for name in spec.names:
@@ -171,7 +172,8 @@ class Bench:
         assert tracker is not None
         timings = self._store.timings(part.detections)
         start = time.perf_counter()
-        table = with_tracks(self._store.get(part.detections), unit.shard.frames, tracker)
+        images = partial(self._seen, unit, part) if looks_at_frames(tracker) else None
+        table = with_tracks(self._store.get(part.detections), unit.shard.frames, tracker, images=images)
         tracking = {
             "frame_id": [int(unit.shard.frames["frame_id"].iloc[0])],
             "n_frames": [len(unit.shard.frames)],
@@ -186,7 +188,7 @@ class Bench:
         try:
             return model.predict(frames)
         except Exception as error:
-            if not _out_of_memory(error) or len(frames) == 1:
+            if not out_of_memory(error) or len(frames) == 1:
                 raise
         _empty_device_cache()
         half = (len(frames) + 1) // 2
@@ -225,7 +227,7 @@ class Bench:
             )
             return list(corrupted if isinstance(corrupted, np.ndarray) else corrupted.cpu().numpy())
         except Exception as error:
-            if not _out_of_memory(error) or len(clean) == 1:
+            if not out_of_memory(error) or len(clean) == 1:
                 raise
         half = (len(clean) + 1) // 2
         return self._corrupt(unit, part, rows.iloc[:half], clean[:half]) + self._corrupt(
@@ -244,18 +246,7 @@ class Bench:
         """Codecs see whole clips: each is streamed through, a batch in memory at a time."""
         for clip_id, clip in unit.shard.frames.groupby("clip_id", sort=False):
             spent = Stopwatch()
-            stream = iter(
-                corrupt_stream(
-                    spent.watch(self._read_clip(clip)),
-                    name=unit.corruption,
-                    **_strength(part),
-                    seed=self._params.run.seed,
-                    scale_to=self._params.scale_to,
-                    clips=str(clip_id),
-                    first_frame=int(clip["frame_index"].iloc[0]),
-                    record=lambda clip, facts: coding.setdefault(clip, {}).update(facts),
-                )
-            )
+            stream = self._stream(unit, part, clip, spent, coding)
             places = clip.index.tolist()
             while places:
                 start, decoded = time.perf_counter(), spent.ms
@@ -268,16 +259,50 @@ class Bench:
             if next(stream, None) is not None:  # and what it records after the last frame
                 raise RuntimeError(f"{unit.corruption} gave more frames than clip {clip_id} has")
 
+    def _stream(
+        self, unit: Unit, part: Part, clip: pd.DataFrame, spent: Stopwatch, coding: dict[str, dict[str, float]]
+    ) -> Iterator[Frame]:
+        """The frames of one clip under a corruption that sees whole clips; `spent` takes the time of decoding."""
+        return iter(
+            corrupt_stream(
+                spent.watch(self._read_clip(clip)),
+                name=unit.corruption,
+                **_strength(part),
+                seed=self._params.run.seed,
+                scale_to=self._params.scale_to,
+                clips=str(clip["clip_id"].iloc[0]),
+                first_frame=int(clip["frame_index"].iloc[0]),
+                record=lambda clip, facts: coding.setdefault(clip, {}).update(facts),
+            )
+        )
+
     def _read_clip(self, clip: pd.DataFrame) -> Iterator[Frame]:
         for start in range(0, len(clip), self._batch_size):
             yield from self._cache.read(clip.iloc[start : start + self._batch_size])
+
+    def _seen(self, unit: Unit, part: Part, clip: pd.DataFrame) -> Iterator[Frame]:
+        """What the model saw of a clip, made once more for a tracker that looks at frames."""
+        if part.severity == 0:
+            yield from self._read_clip(clip)
+        elif find(unit.corruption).whole_clip:
+            yield from self._stream(unit, part, clip, Stopwatch(), {})
+        else:
+            for start in range(0, len(clip), self._batch_size):
+                rows = clip.iloc[start : start + self._batch_size]
+                yield from self._corrupt(unit, part, rows, self._cache.read(rows))
+
+
+def batch_size(params: Params, device: str) -> int:
+    """Frames that a model is given at once, where memory allows it."""
+    size = params.run.batch_size
+    return BATCH_SIZE[device.split(":")[0]] if size == "auto" else size
 
 
 def _strength(part: Part) -> dict[str, Any]:
     return {"severity": part.severity} if part.level is None else {"level": part.level}
 
 
-def _out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: Exception) -> bool:
     """NumPy's, torch's (CPU and CUDA) and onnxruntime's ways of saying it."""
     return isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)) is not None
 

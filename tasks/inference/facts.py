@@ -43,7 +43,7 @@ def gather(*, devices: tuple[str, ...], folder: Path) -> dict[str, Any]:
     return {
         "commit": commit,
         "dirty": None if commit is None else bool(changes),
-        "device": _device_name(devices[0]),
+        "device": device_name(devices[0]),
         "workers": len(devices),
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -71,9 +71,19 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _device_name(device: str) -> str:
+def device_name(device: str) -> str:
+    """A device in words, as exactly as this machine tells: `cuda:0: NVIDIA H200`."""
     if device.startswith("cuda"):
         import torch
 
         return f"{device}: {torch.cuda.get_device_name(device)}"
-    return f"cpu: {platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    return f"cpu: {_processor() or platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def _processor() -> str | None:
+    """The processor's name as Linux tells it; other than Intel's and AMD's often go without."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)

@@ -138,7 +138,7 @@ def make(params: Params, layout: Layout, *, devices: tuple[str, ...]) -> Plan:
         fingerprints[name] = models.fingerprint(model, folder=params.folder)
     made_by = {"seed": params.run.seed, "device": devices[0].split(":")[0], "precision": params.run.precision}
     files = {
-        name: recorded.cells(params.folder / model.weights)
+        name: recorded.cells(params.folder / model.weights_path)
         for name, model in params.models.items()
         if model.adapter == recorded.NAME
     }

@@ -1,16 +1,17 @@
 """From a model's outputs to the rows of a part, and from a part's rows to tracks."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from tasks import tables
 from tasks.errors import InputError
 from tasks.models.outputs import Output
-from tasks.models.tracking import track
+from tasks.models.tracking import Image, track
 from tasks.params import Tracker
 
 ROWS_PER_FRAME: Final = 2**16
@@ -91,17 +92,28 @@ def _frame_rows(frame_id: int, output: Output) -> dict[str, Any]:
     return rows
 
 
-def with_tracks(predictions: pd.DataFrame, frames: pd.DataFrame, tracker: Tracker) -> pd.DataFrame:
+def with_tracks(
+    predictions: pd.DataFrame,
+    frames: pd.DataFrame,
+    tracker: Tracker,
+    *,
+    images: Callable[[pd.DataFrame], Iterable[Image]] | None = None,
+) -> pd.DataFrame:
     """The same rows with `track_id` filled, clip by clip.
 
     Args:
         predictions: a part's table.
         frames: the shard's rows of the table `frames`: whole clips.
         tracker: its settings.
+        images: for the rows of a clip its frames as the model saw them; for a tracker that looks at frames.
+
+    Raises:
+        InputError: the tracker is to follow boxes around masks, and there are detections without a mask.
     """
     score = predictions["score"].to_numpy(np.float32)
     class_id = predictions["class_id"].to_numpy(np.int64, na_value=0)
-    box = predictions[_BOX].to_numpy(np.float32)
+    by_masks = tracker.boxes == "masks"
+    box = _mask_boxes(predictions, frames) if by_masks else predictions[_BOX].to_numpy(np.float32)
     instance = predictions["class_id"].notna().to_numpy()
     frame_id = predictions["frame_id"].to_numpy(np.int64)
     edges = [0, *(np.flatnonzero(np.diff(frame_id)) + 1), len(frame_id)]
@@ -111,10 +123,46 @@ def with_tracks(predictions: pd.DataFrame, frames: pd.DataFrame, tracker: Tracke
     for _, clip in frames.groupby("clip_id", sort=False):
         rows = [places.get(int(frame), np.empty(0, np.int64)) for frame in clip["frame_id"]]
         rows = [of_frame[instance[of_frame]] for of_frame in rows]
-        (tracks,) = track([[(box[r], score[r], class_id[r]) for r in rows]], tracker=tracker)
+        shown = None if images is None else [images(clip)]
+        (tracks,) = track([[(box[r], score[r], class_id[r]) for r in rows]], tracker=tracker, images=shown)
         for of_frame, of_objects in zip(rows, tracks, strict=True):
             ids[of_frame] = of_objects.to_numpy(np.int64, na_value=0)
             absent[of_frame] = of_objects.isna()
     filled = predictions.copy()
     filled["track_id"] = pd.arrays.IntegerArray(np.where(absent, 0, ids), absent)
     return filled
+
+
+def _mask_boxes(predictions: pd.DataFrame, frames: pd.DataFrame) -> npt.NDArray[np.float32]:
+    """(N, 4) the boxes around the masks of a part's rows, as `mask_boxes`; those of a frame's own row stay."""
+    boxes = predictions[_BOX].to_numpy(np.float32).copy()
+    rows = np.flatnonzero(predictions["class_id"].notna())
+    sizes = frames.set_index("frame_id").loc[predictions["frame_id"].iloc[rows], ["height_px", "width_px"]]
+    boxes[rows] = mask_boxes(boxes[rows], predictions["mask"].iloc[rows].tolist(), sizes.to_numpy().tolist())
+    return boxes
+
+
+def mask_boxes(
+    boxes: npt.NDArray[np.float32], masks: Sequence[bytes | None] | None, sizes: Sequence[Sequence[int]]
+) -> npt.NDArray[np.float32]:
+    """(N, 4) the boxes around masks; an empty mask keeps the model's own box.
+
+    Args:
+        boxes: (N, 4) xyxy, the model's own; left as they are.
+        masks: COCO's compressed RLE.
+        sizes: height and width in px of each mask's frame.
+
+    Raises:
+        InputError: a detection has no mask.
+    """
+    from pycocotools import mask as coco_mask  # not on every machine that infers
+
+    found = boxes.copy()
+    if not len(boxes):
+        return found
+    if masks is None or any(one is None for one in masks):
+        raise InputError("tracker.boxes is 'masks', but the model gives detections without masks: use 'model'.")
+    around = coco_mask.toBbox([{"size": size, "counts": one} for size, one in zip(sizes, masks, strict=True)])  # xywh
+    there = around[:, 2:].all(axis=1)
+    found[there] = np.hstack([around[:, :2], around[:, :2] + around[:, 2:]])[there]
+    return found

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from tasks.errors import InputError
 from tasks.inference.planning import Part, Unit
@@ -28,6 +28,8 @@ _SETTINGS: Final = {
 
 _SPAWN = multiprocessing.get_context("spawn")  # fork and CUDA or threads do not go together
 _ENVIRONMENT = threading.Lock()
+
+Result = TypeVar("Result")
 
 
 class UnitFailed(RuntimeError):
@@ -188,6 +190,46 @@ class Pool:
         self.close()
 
 
+def alone(function: Callable[..., Result], *arguments: Any, device: str, threads: int, limit_s: float) -> Result:
+    """What `function` returns in a process of its own, in which nothing has run before.
+
+    Raises:
+        InputError: as the function.
+        RuntimeError: it raised anything else, outran the limit, or the process died.
+    """
+    ours, theirs = _SPAWN.Pipe(duplex=False)
+    process = _SPAWN.Process(target=_once, args=(theirs, device, threads, function, arguments), daemon=True)
+    with _ENVIRONMENT, _environment({**_SETTINGS, **dict.fromkeys(_THREADS, str(threads))}), _interrupts_held():
+        process.start()
+    theirs.close()
+    try:
+        if not ours.poll(limit_s):
+            raise RuntimeError(f"outran {limit_s:g} s and was stopped")
+        error, result = ours.recv()
+    except EOFError:
+        process.join(timeout=1)
+        raise RuntimeError(f"the process died ({_exit(process.exitcode)})") from None
+    finally:
+        process.kill()
+        process.join()
+        ours.close()
+    if error is not None:
+        raise error
+    return result  # type: ignore[no-any-return]
+
+
+def _once(pipe: Connection, device: str, threads: int, function: Callable[..., Any], given: tuple[Any, ...]) -> None:
+    """The process of `alone`: errors go back as one line."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _steady(device, threads)
+    try:
+        pipe.send((None, function(*given)))
+    except InputError as error:
+        pipe.send((error, None))
+    except Exception as error:
+        pipe.send((RuntimeError(" ".join(f"{type(error).__name__}: {error}".split())), None))
+
+
 def _serve(pipe: Connection, spec: Any, device: str) -> None:
     """The worker process: load, then answer units until the pipe ends."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -216,15 +258,15 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _steady(device: str) -> None:
-    """One thread, and on GPUs full float32 and repeatable sums."""
+def _steady(device: str, threads: int = 1) -> None:
+    """So many threads, and on GPUs full float32 and repeatable sums."""
     import cv2
 
-    cv2.setNumThreads(1)
+    cv2.setNumThreads(threads)
     torch = sys.modules.get("torch")
     if torch is None:
         return
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     with contextlib.suppress(RuntimeError):  # only before the first parallel work
         torch.set_num_interop_threads(1)
     if device.startswith("cuda"):

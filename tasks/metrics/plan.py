@@ -84,9 +84,17 @@ def of_policy(rows: Sequence[Row], *, mix: bool) -> list[Row]:
     return [row for row in found if row.class_ != tables.ALL or not row.metric.endswith("_threshold")]
 
 
-def slices_of(task: str, truth: GroundTruth) -> Iterator[Slice]:
-    """The slices that a task has: those of objects are for boxes and masks alone."""
-    return (item for item in truth.slices if not item.of_objects or task in ("detection", "instance"))
+def slices_of(task: str, truth: GroundTruth, *, once: bool = False) -> Iterator[Slice]:
+    """The slices that a task has: those of objects are for boxes and masks alone.
+
+    Args:
+        task: what is measured.
+        truth: with the slices.
+        once: leave out those that hold what another one holds (`GroundTruth.twins`).
+    """
+    twins = truth.twins if once else {}
+    boxes = task in ("detection", "instance")
+    return (item for item in truth.slices if (boxes or not item.of_objects) and item.name not in twins)
 
 
 def _inside(task: str, item: Slice, truth: GroundTruth) -> tuple[Bools, Bools]:

@@ -11,7 +11,7 @@ from typing import Any
 from tasks import displacement, tables
 from tasks.errors import InputError
 from tasks.layout import Layout
-from tasks.metrics import MIX, ORACLE_DETECTION, assemble, attribution, cell, deployment, trivial
+from tasks.metrics import MIX, ORACLE_DETECTION, assemble, attribution, cell, deployment, shift, trivial
 from tasks.metrics.cell.deployed import Limits
 from tasks.metrics.cell.fitting import Fitted, fit
 from tasks.metrics.moved import moved
@@ -28,7 +28,7 @@ from tasks.params import Params, Tracker
 
 
 def score(params: Params, layout: Layout, *, workers: int = 1, track: attribution.Track | None = None) -> None:
-    """Measure every cell that params name and write scores/: scores, the tables of `streams`, two JSON files.
+    """Measure every cell that params name and write scores/: scores, shifts, the tables of `streams`, two JSON files.
 
     The same for any number of workers. A cell that failed or is missing becomes rows without a number, by name.
 
@@ -59,6 +59,8 @@ def score(params: Params, layout: Layout, *, workers: int = 1, track: attributio
         floors = trivial.figures(layout.tables, study, rows)
         scores = assemble.scores(params, models, requests, scored, rows, floors)
         policy = deployment.document(params, scores)
+        shifts = shift.table(params, truth, models, requests, scored, rows)
+        tables.write("shifts", shifts, layout.scores / "shifts.parquet")
         tables.write("scores", scores, layout.scores / "scores.parquet")
     maps = {name: {kind: asdict(found) for kind, found in model.maps.items()} for name, model in models.items()}
     _write(maps, layout.scores / "class_map.json")

@@ -33,6 +33,14 @@ class Values:
             if metric in resampled and np.isfinite(value):
                 self.resampled[key] = resampled[metric]
 
+    def share(self, twins: Mapping[str, str]) -> None:
+        """Enter for each slice of `twins` what was entered for the one that holds the same."""
+        for name, other in twins.items():
+            for slice_, class_, metric in [key for key in self.point if key[0] == other]:
+                self.point[name, class_, metric] = self.point[slice_, class_, metric]
+                if (slice_, class_, metric) in self.resampled:
+                    self.resampled[name, class_, metric] = self.resampled[slice_, class_, metric]
+
 
 @dataclass(frozen=True, eq=False)
 class Study:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +66,18 @@ class GroundTruth:
     semantic_pixels: Ints
     classes: dict[str, dict[int, str]]
     slices: tuple[slices.Slice, ...]
+
+    @cached_property
+    def twins(self) -> Mapping[str, str]:
+        """The slices that hold the very frames, clips and objects of one before them (not of `all`), and which."""
+        found: dict[str, str] = {}
+        first: dict[Any, str] = {}
+        for item in self.slices[1:]:
+            held = tuple(None if part is None else part.tobytes() for part in (item.frames, item.clips, item.objects))
+            name = first.setdefault((*held, item.area_px2, item.stretch), item.name)
+            if name != item.name:
+                found[item.name] = name
+        return found
 
     def of(self, task: str) -> Truth:
         """The objects as a task sees them: with masks, or as boxes."""
@@ -128,7 +141,14 @@ def load(params: Params, folder: Path) -> GroundTruth:
         semantic=semantic,
         semantic_pixels=pixels,
         classes=classes,
-        slices=slices.build(params.slices, frames, objects, quality, bursts=params.bursts),
+        slices=slices.build(
+            params.slices,
+            frames,
+            objects,
+            quality,
+            bursts=params.bursts,
+            trial=params.dataset.limit is not None,
+        ),
     )
 
 

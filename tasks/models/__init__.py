@@ -15,13 +15,28 @@ import pandas as pd
 
 from tasks.class_map import match_classes, nearest
 from tasks.errors import InputError
-from tasks.models import onnx, recorded, small
+from tasks.models import classical, naming, onnx, python, recorded, small, torchscript, torchvision
 from tasks.models.outputs import Description, Output, Predictor
+from tasks.models.tiles import Tiled
 from tasks.params import Model
 
-__all__ = ["MODELS", "Adapter", "Description", "Output", "Predictor", "check", "describe", "fingerprint", "load"]
+__all__ = [
+    "MODELS",
+    "Adapter",
+    "Description",
+    "Output",
+    "Predictor",
+    "check",
+    "describe",
+    "fingerprint",
+    "load",
+    "settle",
+]
 
 KINDS: Final = ("object", "semantic", "label")
+
+DECISIVE: Final = {"variant", "decoder", "options", "input", "score_threshold", "nms_iou", "nms", "nms_sigma"}
+"""Of a model's params, what decides its raw outputs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +48,17 @@ class Adapter:
         check: Raises InputError for settings (params) that this kind cannot follow.
         describe: (model, weights) -> the model's own classes and tasks, without running it.
         load: (model, *, weights, device, threads) -> the model ready to predict; `device` is 'cpu' or 'cuda[:N]'.
+        settle: The model with what params leave open filled in as this kind does it: that is hashed and printed.
+        digest: (model, folder of params) -> what decides the outputs of a kind that has no file of weights; None: the
+            weights are a file, and its content decides.
     """
 
     version: int
     check: Callable[[Model], None]
     describe: Callable[[Model, Path], Description]
     load: Callable[..., Predictor]
+    settle: Callable[[Model], Model] = lambda model: model
+    digest: Callable[[Model, Path], str] | None = None
 
 
 def _with_plugins(built_in: dict[str, Adapter], plugins: Iterable[EntryPoint]) -> dict[str, Adapter]:
@@ -60,11 +80,36 @@ def _with_plugins(built_in: dict[str, Adapter], plugins: Iterable[EntryPoint]) -
 
 MODELS: Final[dict[str, Adapter]] = _with_plugins(
     {
+        "classical": Adapter(
+            version=classical.VERSION,
+            check=classical.check,
+            describe=classical.describe,
+            load=classical.load,
+            settle=classical.settle,
+            digest=classical.digest,
+        ),
         "onnx": Adapter(version=onnx.VERSION, check=onnx.check, describe=onnx.describe, load=onnx.load),
+        "python": Adapter(
+            version=python.VERSION,
+            check=python.check,
+            describe=python.describe,
+            load=python.load,
+            digest=python.digest,
+        ),
         "recorded": Adapter(
             version=recorded.VERSION, check=recorded.check, describe=recorded.describe, load=recorded.load
         ),
         "small": Adapter(version=small.VERSION, check=small.check, describe=small.describe, load=small.load),
+        "torchscript": Adapter(
+            version=torchscript.VERSION, check=torchscript.check, describe=torchscript.describe, load=torchscript.load
+        ),
+        "torchvision": Adapter(
+            version=torchvision.VERSION,
+            check=torchvision.check,
+            describe=torchvision.describe,
+            load=torchvision.load,
+            settle=torchvision.settle,
+        ),
     },
     entry_points(group="stormglass.models"),
 )
@@ -81,10 +126,19 @@ def check(model: Model, *, folder: Path) -> Adapter:
         raise InputError(f"There is no adapter '{model.adapter}'{nearest(model.adapter, MODELS)}.")
     adapter = MODELS[model.adapter]
     adapter.check(model)
+    if adapter.digest is not None:
+        return adapter
+    if model.weights is None:
+        raise InputError(f"Adapter '{model.adapter}' needs weights: the path of a file.")
     weights = folder / model.weights
     if not weights.is_file() and not (model.adapter == recorded.NAME and weights.is_dir()):
         raise InputError(f"Expected weights at {weights}, found no file: train the model, or correct models.*.weights.")
     return adapter
+
+
+def settle(model: Model) -> Model:
+    """The model with what its params leave open filled in as its adapter does it."""
+    return MODELS[model.adapter].settle(model)
 
 
 def describe(model: Model, *, folder: Path, classes: pd.DataFrame | None = None) -> Description:
@@ -95,7 +149,9 @@ def describe(model: Model, *, folder: Path, classes: pd.DataFrame | None = None)
         folder: What a relative path of weights starts from.
         classes: The data set's `classes` table: recorded predictions that name no classes carry its objects' ids.
     """
-    described = check(model, folder=folder).describe(model, folder / model.weights)
+    adapter = check(model, folder=folder)
+    ready = naming.resolved(settle(model), folder=folder)
+    described = naming.named(ready, adapter.describe(ready, folder / model.weights_path), folder=folder)
     if model.adapter == recorded.NAME and classes is not None and not described["object"]:
         rows = classes[classes["kind"] == "object"]
         ids = zip(rows["class_id"].tolist(), rows["name"].tolist(), strict=True)
@@ -125,10 +181,12 @@ def load(
         InputError: an unknown adapter, weights missing or unfit, unknown classes in the class map, no such device.
     """
     adapter = check(model, folder=folder)
-    weights = folder / model.weights
     if classes is not None:
-        check_class_map(model, adapter.describe(model, weights), classes)
-    return adapter.load(model, weights=weights, device=resolve_device(device), threads=threads)
+        check_class_map(model, describe(model, folder=folder), classes)
+    ready = naming.resolved(settle(model), folder=folder)
+    weights = folder / model.weights_path
+    predictor = adapter.load(ready, weights=weights, device=resolve_device(device), threads=threads)
+    return predictor if ready.input.tile is None else Tiled(predictor, ready)
 
 
 def check_class_map(model: Model, description: Description, classes: pd.DataFrame) -> None:
@@ -152,16 +210,17 @@ def check_class_map(model: Model, description: Description, classes: pd.DataFram
 
 
 def fingerprint(model: Model, *, folder: Path) -> dict[str, str | int]:
-    """What decides the model's raw outputs: weights, adapter and its version, inference settings.
+    """What decides the model's raw outputs: weights, adapter and its version, inference settings as settled.
 
     Tracker and class map are left out: both act on stored predictions.
     """
     adapter = check(model, folder=folder)
-    settings: dict[str, Any] = model.model_dump(mode="json", include={"decoder", "input", "score_threshold", "nms_iou"})
+    settings: dict[str, Any] = settle(model).model_dump(mode="json", include=DECISIVE)
+    weights = _sha256(folder / model.weights_path) if adapter.digest is None else adapter.digest(model, folder)
     return {
         "adapter": model.adapter,
         "adapter_version": adapter.version,
-        "weights_sha256": _sha256(folder / model.weights),
+        "weights_sha256": weights,
         "settings": json.dumps(settings, sort_keys=True),
     }
 

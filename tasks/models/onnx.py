@@ -13,12 +13,12 @@ import torch
 from tasks.class_map import named, nearest
 from tasks.errors import InputError
 from tasks.models import yolox
-from tasks.models.nms import class_wise_nms
-from tasks.models.outputs import Description, Output
-from tasks.models.preprocess import Placement, place, prepare_input
+from tasks.models.nms import suppress
+from tasks.models.outputs import Description, Output, mark
+from tasks.models.preprocess import Placement, check_input, place, prepare_input
 from tasks.params import Model, ModelInput
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 Decoder = Callable[..., tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]]
 
@@ -38,13 +38,12 @@ def check(model: Model) -> None:
     if model.decoder not in DECODERS:
         given = "none" if model.decoder is None else f"'{model.decoder}'"
         raise InputError(f"Adapter 'onnx' needs a decoder, got {given}{nearest(model.decoder or '', DECODERS)}.")
-    if model.input.resize != "none" and model.input.size is None:
-        raise InputError(f"input.resize '{model.input.resize}' needs input.size: [height, width].")
+    check_input(model.input)
 
 
 def describe(model: Model, weights: Path) -> Description:
     """The model's classes: named by a built-in class_map, by the file's own `names` or labelled by their index."""
-    session = _open(weights, "cpu", threads=1)
+    session = open_session(weights, "cpu", threads=1)
     outputs = session.get_outputs()
     columns = outputs[0].shape[-1]
     if not isinstance(columns, int) or columns < 6:
@@ -64,7 +63,7 @@ def load(model: Model, *, weights: Path, device: str, threads: int | None) -> "O
     Raises:
         InputError: onnxruntime is not installed or has no CUDA, the file is not ONNX, or its shapes do not fit params.
     """
-    session = _open(weights, device, threads=threads)
+    session = open_session(weights, device, threads=threads)
     detector = OnnxDetector(session, model, batched=False)
     height, width = model.input.size or detector.fixed_size or (416, 416)
     detector.predict([np.zeros((height, width, 3), np.uint8)])
@@ -72,7 +71,7 @@ def load(model: Model, *, weights: Path, device: str, threads: int | None) -> "O
         # On the CPU one frame a call is as fast, and gives the same digits for every batch size.
         content = dynamic_batch(weights)
         if content is not None:
-            batched = _open(weights, device, threads=threads, content=content)
+            batched = open_session(weights, device, threads=threads, content=content)
             if agrees(session, batched):
                 return OnnxDetector(batched, model, batched=True)
     return detector
@@ -85,7 +84,7 @@ class OnnxDetector:
 
     def __init__(self, session: Any, model: Model, *, batched: bool) -> None:
         """`batched`: the session takes any number of frames at once."""
-        self._session = session
+        self.session = session
         self._decode = DECODERS[str(model.decoder)]
         self._model = model
         self._batched = batched
@@ -93,7 +92,7 @@ class OnnxDetector:
         shape = self._input.shape
         if len(shape) != 4 or self._input.type != "tensor(float)" or (isinstance(shape[1], int) and shape[1] != 3):
             raise InputError(
-                f"{model.weights.name}: expected one input of float32 (N, 3, H, W), "
+                f"{model.weights_path.name}: expected one input of float32 (N, 3, H, W), "
                 f"got {self._input.type} {tuple(shape)}."
             )
         fixed = tuple(shape[2:])
@@ -101,7 +100,7 @@ class OnnxDetector:
         wanted = model.input.size
         if wanted is not None and self.fixed_size is not None and tuple(wanted) != self.fixed_size:
             raise InputError(
-                f"{model.weights.name} takes an input of {fixed[1]}x{fixed[0]} px, params say input.size "
+                f"{model.weights_path.name} takes an input of {fixed[1]}x{fixed[0]} px, params say input.size "
                 f"[{wanted[0]}, {wanted[1]}] (height, width): set it to [{fixed[0]}, {fixed[1]}]."
             )
         self._settings: ModelInput = model.input
@@ -109,17 +108,20 @@ class OnnxDetector:
             self._settings = model.input.model_copy(update={"size": self.fixed_size})
 
     def predict(self, frames: Sequence[npt.NDArray[np.uint8]]) -> list[Output]:
-        """Boxes above `score_threshold` after class-wise suppression at `nms_iou`, in frame pixels, unclipped."""
+        """Boxes above `score_threshold` after suppression, in frame pixels, unclipped."""
         outputs: list[Output] = []
         keyed = itertools.groupby(frames, key=lambda frame: place(frame.shape[0], frame.shape[1], self._settings))
         for placement, group in keyed:
             members = list(group)
             step = len(members) if self._batched else 1
             for start in range(0, len(members), step):
+                mark("preprocess")
                 pixels = torch.stack(
                     [prepare_input(frame, self._settings)[0] for frame in members[start : start + step]]
                 )
-                raw = self._session.run(None, {self._input.name: pixels.numpy()})[0]
+                mark("infer")
+                raw = self.session.run(None, {self._input.name: pixels.numpy()})[0]
+                mark("postprocess")
                 size = (int(pixels.shape[2]), int(pixels.shape[3]))
                 outputs.extend(self._finish(rows, placement, size) for rows in raw)
         return outputs
@@ -128,14 +130,12 @@ class OnnxDetector:
         boxes, scores, class_ids = self._decode(
             rows, height_px=size[0], width_px=size[1], score_threshold=self._model.score_threshold
         )
-        kept = class_wise_nms(
-            torch.from_numpy(boxes),
-            torch.from_numpy(scores),
-            torch.from_numpy(class_ids),
-            iou_threshold=self._model.nms_iou,
-        ).numpy()
+        survivors, left = suppress(
+            torch.from_numpy(boxes), torch.from_numpy(scores), torch.from_numpy(class_ids), model=self._model
+        )
+        kept = survivors.numpy()
         exact = placement.to_frame(boxes[kept].astype(np.float64))
-        return Output(boxes=exact.astype(np.float32), scores=scores[kept], class_ids=class_ids[kept])
+        return Output(boxes=exact.astype(np.float32), scores=left.numpy(), class_ids=class_ids[kept])
 
 
 def dynamic_batch(weights: Path) -> bytes | None:
@@ -188,7 +188,12 @@ def agrees(session: Any, batched: Any) -> bool:
     return bool(np.abs(together - expected).max() <= BATCH_TOLERANCE * max(float(np.abs(expected).max()), 1.0))
 
 
-def _open(weights: Path, device: str, *, threads: int | None, content: bytes | None = None) -> Any:
+def open_session(weights: Path, device: str, *, threads: int | None, content: bytes | None = None) -> Any:
+    """An onnxruntime session of a file, or of `content` in its place.
+
+    Raises:
+        InputError: onnxruntime is not installed or has no CUDA, or the file is not ONNX.
+    """
     runtime = _runtime()
     providers: list[Any] = ["CPUExecutionProvider"]
     if device != "cpu":
@@ -209,6 +214,19 @@ def _open(weights: Path, device: str, *, threads: int | None, content: bytes | N
     except Exception as error:  # onnxruntime raises its own, undocumented, kinds
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{weights} is not an ONNX network that onnxruntime can run ({reason}).") from None
+
+
+def package() -> ModuleType:
+    """The package `onnx`, which reads and writes the files.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import onnx
+    except ImportError:
+        raise InputError("ONNX files are written by the package onnx: pip install stormglass[onnx].") from None
+    return onnx  # type: ignore[no-any-return]
 
 
 def _runtime() -> ModuleType:

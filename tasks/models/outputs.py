@@ -1,8 +1,15 @@
-"""What a model says about one frame, and what every loaded model can do."""
+"""What a model says about one frame, and what every loaded model can do.
 
-from collections.abc import Sequence
+Where latency is measured, `predict` may say what it is at by `mark("infer")` just before the network runs and
+`mark("postprocess")` just after; what comes before is "preprocess". An adapter that marks nothing works as well: all of
+its time then counts as "infer". A call that works in several steps marks each of them, "preprocess" too.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +41,19 @@ class Output:
     probabilities: npt.NDArray[np.float32] | None = None
 
 
+def whole_frame(
+    *, label_map: npt.NDArray[np.uint8] | None = None, probabilities: npt.NDArray[np.float32] | None = None
+) -> Output:
+    """The output of a model that finds no objects."""
+    return Output(
+        boxes=np.zeros((0, 4), np.float32),
+        scores=np.zeros(0, np.float32),
+        class_ids=np.zeros(0, np.int64),
+        label_map=label_map,
+        probabilities=probabilities,
+    )
+
+
 class Predictor(Protocol):
     """A loaded model. What it says of a frame depends on no other frame of the call."""
 
@@ -45,3 +65,23 @@ class Predictor(Protocol):
     def predict(self, frames: Sequence[npt.NDArray[np.uint8]]) -> list[Output]:
         """One output for each frame, uint8 RGB (H, W, 3); sizes may differ. The frames are left as they are."""
         ...
+
+
+_WATCHER: Final[ContextVar[Callable[[str], None] | None]] = ContextVar("watcher", default=None)
+
+
+def mark(stage: Literal["preprocess", "infer", "postprocess"]) -> None:
+    """Say what a `predict` call is at from here on; heard where latency is measured, and nothing anywhere else."""
+    watcher = _WATCHER.get()
+    if watcher is not None:
+        watcher(stage)
+
+
+@contextmanager
+def watched(watcher: Callable[[str], None]) -> Iterator[None]:
+    """Within the block `watcher` hears every `mark` of this thread."""
+    before = _WATCHER.set(watcher)
+    try:
+        yield
+    finally:
+        _WATCHER.reset(before)

@@ -1,9 +1,9 @@
-"""The adapter of the embedded models: weights as safetensors whose metadata names the classes."""
+"""The adapter of the embedded models: weights as safetensors whose metadata names the classes, or exported ones."""
 
 import json
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,9 +17,10 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tasks.errors import InputError
-from tasks.models.network import MULTIPLE, STRIDE, SmallNetwork
-from tasks.models.nms import class_wise_nms
-from tasks.models.outputs import Description, Output
+from tasks.models import exported
+from tasks.models.network import MULTIPLE, STRIDE, Heads, SmallNetwork
+from tasks.models.nms import suppress
+from tasks.models.outputs import Description, Output, mark
 from tasks.models.peaks import decode_boxes
 from tasks.params import Model, ModelInput
 
@@ -36,15 +37,16 @@ Classes = Mapping[str, Mapping[int, str]]
 
 def check(model: Model) -> None:
     """Refuse settings that this adapter cannot follow: its input is the frame as it is, and it decodes itself."""
-    if model.decoder is not None:
-        raise InputError(f"Adapter 'small' takes no decoder, got '{model.decoder}': remove the line.")
+    for name in ("variant", "decoder", "options", "classes"):
+        if getattr(model, name):
+            raise InputError(f"Adapter 'small' takes no {name}, got {getattr(model, name)!r}: remove the line.")
     if model.input != ModelInput():
         raise InputError("Adapter 'small' takes frames as they are: remove `input` from the model's params.")
 
 
 def describe(model: Model, weights: Path) -> Description:
     """The classes that the model was trained on, from the metadata of its weights."""
-    classes = _read_classes(weights)
+    classes = read_classes(weights)
     return {**classes, "tasks": [task for kind, task in _TASKS.items() if classes[kind]]}
 
 
@@ -68,8 +70,19 @@ def load(model: Model, *, weights: Path, device: str, threads: int | None) -> "S
     Raises:
         InputError: the file is no weights of this adapter, or its tensors do not fit the network.
     """
-    classes = _read_classes(weights)
-    network = build(classes)
+    classes = read_classes(weights)
+    if weights.suffix in exported.ENDINGS.values():
+        return SmallModel(exported.load(weights, device, threads), classes, model, device)
+    return SmallModel(read(weights), classes, model, device)
+
+
+def read(weights: Path) -> SmallNetwork:
+    """The network as it was trained, batch norms and all.
+
+    Raises:
+        InputError: the file is no weights of this adapter, or its tensors do not fit the network.
+    """
+    network = build(read_classes(weights))
     expected = network.state_dict()
     with safe_open(str(weights), framework="pt") as file:
         found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
@@ -87,7 +100,7 @@ def load(model: Model, *, weights: Path, device: str, threads: int | None) -> "S
     if extra:
         raise InputError(f"{weights} does not fit adapter 'small': it has a tensor '{extra[0]}' too many.")
     network.load_state_dict(found)
-    return SmallModel(network, classes, model, device)
+    return network.eval()
 
 
 def build(classes: Classes) -> SmallNetwork:
@@ -97,6 +110,16 @@ def build(classes: Classes) -> SmallNetwork:
     )
 
 
+def padded(frames: npt.NDArray[np.uint8], device: torch.device) -> torch.Tensor:
+    """Frames (B, H, W, 3) as the network takes them: float32 (B, 3, H', W') with grey to the right and below."""
+    height, width = frames.shape[1:3]
+    pixels = torch.from_numpy(frames).to(device).permute(0, 3, 1, 2).float()
+    margins = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
+    if any(margins):
+        pixels = functional.pad(pixels, margins, mode="constant", value=114.0)
+    return pixels.contiguous(memory_format=torch.channels_last)
+
+
 class SmallModel:
     """A loaded embedded model.
 
@@ -104,11 +127,13 @@ class SmallModel:
     and what is said of a frame shall not depend on its batch. A batch gains little there (12 % on one thread).
     """
 
-    def __init__(self, network: SmallNetwork, classes: Classes, model: Model, device: str) -> None:
-        """Take over `network`, folded for inference; `classes` in the order of its channels."""
-        network.eval()
-        _fold(network)
-        self._network = network.to(device).to(memory_format=torch.channels_last)
+    def __init__(
+        self, network: SmallNetwork | Callable[[torch.Tensor], Heads], classes: Classes, model: Model, device: str
+    ) -> None:
+        """Take over `network`, folded for inference where it is torch's; `classes` in the order of its channels."""
+        if isinstance(network, SmallNetwork):
+            network = folded(network).to(device).to(memory_format=torch.channels_last)
+        self.network = network
         self._device = torch.device(device)
         self._model = model
         self._object_ids = torch.tensor(list(classes["object"]), dtype=torch.int64)
@@ -117,9 +142,7 @@ class SmallModel:
         self.tasks = frozenset(task for kind, task in _TASKS.items() if classes[kind])
 
     def predict(self, frames: Sequence[npt.NDArray[np.uint8]]) -> list[Output]:
-        """Boxes above `score_threshold` after class-wise suppression at `nms_iou`, clipped to the frame; label map at
-        the frame's size; label probabilities.
-        """
+        """Boxes above `score_threshold` after suppression, clipped to the frame; label map; label probabilities."""
         outputs: list[Output] = []
         start = 0
         while start < len(frames):
@@ -134,12 +157,12 @@ class SmallModel:
     @torch.inference_mode()
     def _predict_alike(self, frames: npt.NDArray[np.uint8]) -> list[Output]:
         """Outputs for frames of one size, uint8 (B, H, W, 3)."""
+        mark("preprocess")
         height, width = frames.shape[1:3]
-        pixels = torch.from_numpy(frames).to(self._device).permute(0, 3, 1, 2).float()
-        margins = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
-        if any(margins):
-            pixels = functional.pad(pixels, margins, mode="constant", value=114.0)
-        heads = self._network(pixels.contiguous(memory_format=torch.channels_last))
+        pixels = padded(frames, self._device)
+        mark("infer")
+        heads = self.network(pixels)
+        mark("postprocess")
         probabilities = heads.label.softmax(dim=1).cpu().numpy() if self._has_labels else None
         label_maps = self._label_maps(heads.semantic, height, width) if len(self._semantic_ids) else None
         outputs = []
@@ -148,11 +171,11 @@ class SmallModel:
             boxes[:, 1::2].clamp_(0, height)
             whole = ((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])).nonzero().squeeze(1)
             boxes, scores, classes = boxes[whole], scores[whole], classes[whole]
-            kept = class_wise_nms(boxes, scores, classes, iou_threshold=self._model.nms_iou)
+            kept, left = suppress(boxes, scores, classes, model=self._model)
             outputs.append(
                 Output(
                     boxes=boxes[kept].cpu().numpy(),
-                    scores=scores[kept].cpu().numpy(),
+                    scores=left.cpu().numpy(),
                     class_ids=self._object_ids[classes[kept].cpu()].numpy(),
                     label_map=None if label_maps is None else label_maps[index],
                     probabilities=None if probabilities is None else probabilities[index],
@@ -168,6 +191,13 @@ class SmallModel:
         return maps
 
 
+def folded(network: SmallNetwork) -> SmallNetwork:
+    """The same network for inference, each batch norm merged into the convolution before it."""
+    network.eval()
+    _fold(network)
+    return network
+
+
 def _fold(module: nn.Module) -> None:
     """Merge each batch norm into the convolution before it, in place."""
     for name, child in list(module.named_children()):
@@ -178,7 +208,14 @@ def _fold(module: nn.Module) -> None:
             _fold(child)
 
 
-def _read_classes(weights: Path) -> dict[str, dict[int, str]]:
+def read_classes(weights: Path) -> dict[str, dict[int, str]]:
+    """Names by kind and class id, from a file of weights.
+
+    Raises:
+        InputError: it is none of this adapter.
+    """
+    if weights.suffix in exported.ENDINGS.values():
+        return exported.classes_of(weights)
     try:
         with safe_open(str(weights), framework="pt") as file:
             metadata: dict[str, Any] = file.metadata() or {}

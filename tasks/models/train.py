@@ -69,6 +69,9 @@ def train(name: str, params: Params, layout: Layout) -> None:
         raise InputError(f"There is no training for '{name}'; embedded models: {', '.join(VARIANTS)}.")
     if name not in params.models or params.models[name].adapter != "small":
         raise InputError(f"params.models has no '{name}' with adapter 'small': add it before training.")
+    weights = params.models[name].weights
+    if weights is None:
+        raise InputError(f"models.{name} has no weights: say which file the trained ones go to.")
     classes = read_classes(layout.tables)
     if not any(classes.values()):
         raise InputError(f"{layout.tables}/classes.parquet names no class: there is nothing to learn.")
@@ -90,7 +93,7 @@ def train(name: str, params: Params, layout: Layout) -> None:
         "classes": classes,
         "best_epoch": trained.best_epoch,
     }
-    _write(trained, classes, config, params.resolve(params.models[name].weights))
+    _write(trained, classes, config, params.resolve(weights))
 
 
 def fit(

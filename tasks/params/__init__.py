@@ -3,6 +3,7 @@
 Relative paths in params.yaml are resolved against the folder of the file itself (`Params.folder`).
 """
 
+import difflib
 import fnmatch
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from tasks.params.sections import (
     Dataset,
     FailureRule,
     Gate,
+    Latency,
     Metrics,
     Mix,
     Model,
@@ -28,9 +30,11 @@ from tasks.params.sections import (
     Report,
     Run,
     Section,
+    Shift,
     Slices,
     Tracker,
     Train,
+    spaced,
 )
 
 __all__ = [
@@ -39,11 +43,13 @@ __all__ = [
     "Crossing",
     "FailureRule",
     "Gate",
+    "Latency",
     "Mix",
     "Model",
     "ModelInput",
     "Params",
     "Policy",
+    "Shift",
     "Slices",
     "Tracker",
     "Train",
@@ -70,17 +76,24 @@ class Params(Section):
     slices: Slices = Slices()
     metrics: Metrics = Metrics()
     policy: Policy = Policy()
+    latency: Latency | None = None  # null: not measured
     gates: tuple[Gate, ...] = ()
     failures: dict[Name, FailureRule] = Field(default={})
     report: Report = Report()
     run: Run = Run()
 
     _folder: Path = PrivateAttr(default=Path())
+    _declared: "Params | None" = PrivateAttr(default=None)
 
     @property
     def folder(self) -> Path:
         """The folder that relative paths start from: that of the file."""
         return self._folder
+
+    @property
+    def declared(self) -> "Params":
+        """The params before `only` narrowed them: a rule on what it left out is known, and not run."""
+        return self._declared or self
 
     @model_validator(mode="after")
     def _consistent(self) -> "Params":
@@ -101,12 +114,34 @@ class Params(Section):
                 raise ValueError("a gate with against: baseline needs a baseline")
             if gate.model is not None and gate.model not in self.models:
                 raise ValueError(f"gates: model '{gate.model}' is not among the models: {', '.join(self.models)}")
+        for name, shift in self.slices.shifted.items():
+            for like in shift.like:
+                if like not in names:
+                    near = difflib.get_close_matches(like, names, n=1, cutoff=0.5)
+                    hint = f"; did you mean '{near[0]}'?" if near else ""
+                    raise ValueError(
+                        f"slices.shifted.{name}.like: '{like}' is not among the corruptions: "
+                        f"{', '.join(names) or 'none'}{hint}"
+                    )
+        if self.latency is not None:
+            self._check_latency(self.latency)
         for name, rule in self.failures.items():
             if rule.model is not None and rule.model not in self.models:
                 raise ValueError(
                     f"failures.{name}: model '{rule.model}' is not among the models: {', '.join(self.models)}"
                 )
         return self
+
+    def _check_latency(self, latency: Latency) -> None:
+        """Its cells are cells of the run."""
+        levels = {choice.name: choice.severities(self.severities) for choice in self.choices()}
+        some = next((f"{name} {severities[-1]}" for name, severities in levels.items()), "fog 3")
+        for cell, (name, severity) in zip(latency.cells, latency.asked(), strict=True):
+            if severity not in levels.get(name, ()):
+                raise ValueError(
+                    "latency.cells: expected a corruption of the run and one of its severities, "
+                    f"such as '{some}', got '{cell}'"
+                )
 
     def choices(self) -> tuple[CorruptionChoice, ...]:
         """The corruptions in the order given."""
@@ -116,7 +151,7 @@ class Params(Section):
         for family, entries in self.corruptions.items():
             for entry in entries:
                 if isinstance(entry, str):
-                    yield CorruptionChoice(family=family, name=_spaced(entry))
+                    yield CorruptionChoice(family=family, name=spaced(entry))
                     continue
                 for name, levels in entry.items():
                     if len(levels) != 1:
@@ -126,7 +161,7 @@ class Params(Section):
                     ((parameter, values),) = levels.items()
                     if not values:
                         raise ValueError(f"corruptions.{family}.{name}.{parameter}: expected at least one level")
-                    yield CorruptionChoice(family=family, name=_spaced(name), parameter=parameter, levels=values)
+                    yield CorruptionChoice(family=family, name=spaced(name), parameter=parameter, levels=values)
 
     @property
     def bursts(self) -> tuple[tuple[int, int], ...]:
@@ -152,6 +187,7 @@ class Params(Section):
             )
         changed = self.model_copy(update={"corruptions": {family: tuple(names) for family, names in kept.items()}})
         changed._folder = self._folder
+        changed._declared = self.declared
         return changed
 
     def on_validation(self) -> "Params | None":
@@ -175,11 +211,6 @@ class Params(Section):
         changed = self.model_copy(update={"dataset": self.dataset.model_copy(update={"limit": frames})})
         changed._folder = self._folder
         return changed
-
-
-def _spaced(name: str) -> str:
-    """A name put together of several, with one space around each `+` and between words."""
-    return " ".join(name.replace("+", " + ").split())
 
 
 def load(path: Path) -> Params:

@@ -71,37 +71,77 @@ class ModelInput(Section):
     """How a frame becomes a network's input."""
 
     size: tuple[int, int] | None = None  # height, width
-    resize: Literal["none", "stretch", "letterbox", "letterbox_top_left"] = "none"
+    resize: Literal["none", "stretch", "letterbox", "letterbox_top_left", "shorter_side"] = "none"
+    shorter_side: int | None = Field(None, ge=1)  # with that resize: pixels of the shorter side
+    longer_side_at_most: int | None = Field(None, ge=1)  # and a bound on the longer one, where there is any
+    crop: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None  # after it, from the centre
+    antialias: bool = False  # smooth before making smaller
     channels: Literal["rgb", "bgr"] = "rgb"
     scale: float = Field(1.0, gt=0)  # multiplies uint8 values
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     pad: int = Field(114, ge=0, le=255)
+    # Each frame as overlapping tiles of this height and width, each of them put through all of the above on its own.
+    tile: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] | None = None
+    overlap: float = Field(0.2, ge=0, lt=1)  # of neighbouring tiles at least, as a share of their side
 
 
 class Tracker(Section):
     """Tracking over a model's stored boxes; omitted settings are the tracker's own."""
 
-    name: Literal["bytetrack"] = "bytetrack"
+    name: Literal["bytetrack", "sort", "ocsort", "botsort"] = "bytetrack"
+    boxes: Literal["model", "masks"] = "model"  # masks: the boxes around a model's masks
     track_activation_threshold: float | None = Field(None, ge=0, le=1)
     high_conf_det_threshold: float | None = Field(None, ge=0, le=1)
     minimum_iou_threshold: float | None = Field(None, ge=0, le=1)
+    minimum_iou_threshold_first_assoc: float | None = Field(None, ge=0, le=1)
+    minimum_iou_threshold_second_assoc: float | None = Field(None, ge=0, le=1)
     minimum_consecutive_frames: int | None = Field(None, ge=1)
     lost_track_buffer: int | None = Field(None, ge=0)
+    direction_consistency_weight: float | None = Field(None, ge=0)
 
 
 class Model(Section):
     """One model version."""
 
     adapter: Name
-    weights: Path  # a file; of the adapter 'recorded' also a folder with a file for each cell
+    # A file; of the adapter 'recorded' also a folder with a file for each cell, of 'python' python:module:function.
+    weights: Path | None = None
+    variant: Name | None = None  # which of the adapter's networks, or which of its methods
     decoder: Name | None = None
+    classes: tuple[str, ...] | str | None = None  # the names of its classes by rising id: a list, a file or a known set
+    options: dict[Name, bool | int | float | str | tuple[float, ...]] = {}  # what this adapter alone knows
     # The name of a built-in map, or model class -> data-set class (null drops it); omitted: the same names or ids.
     class_map: Name | dict[int | str, int | str | None] | None = None
     input: ModelInput = ModelInput()
     score_threshold: float = Field(0.01, ge=0, le=1)
     nms_iou: float = Field(0.65, gt=0, le=1)
+    # Between boxes of one class, between all, or lowering the scores of what overlaps (soft, Gaussian of nms_sigma).
+    nms: Literal["class_wise", "agnostic", "soft"] = "class_wise"
+    nms_sigma: float = Field(0.5, gt=0)
     tracker: Tracker | None = None
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        listed = isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
+        if value is not None and not isinstance(value, str) and not listed:
+            raise ValueError(f"expected a list of names, a text file with one a line or a known set, got {value!r}")
+        return value
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _plain(cls, value: object) -> object:
+        for name, one in value.items() if isinstance(value, dict) else ():
+            numbers = isinstance(one, list | tuple) and all(isinstance(number, int | float) for number in one)
+            if not isinstance(one, bool | int | float | str) and not numbers:
+                raise ValueError(f"options.{name}: expected a number, a word, true, false or numbers, got {one!r}")
+        return value
+
+    @property
+    def weights_path(self) -> Path:
+        """The weights; of a model that needs none the empty path, which is the folder it is resolved against."""
+        return self.weights or Path()
 
 
 class CorruptionChoice(Section):
@@ -127,6 +167,24 @@ class CorruptionChoice(Section):
         return tuple(range(1, len(self.levels) + 1)) if self.levels is not None else tuple(declared)
 
 
+def spaced(name: str) -> str:
+    """A corruption's name, put together of several maybe, with one space around each `+` and between words."""
+    return " ".join(name.replace("+", " + ").split())
+
+
+class Shift(Section):
+    """Frames that are really shifted, not corrupted: by night, from a new camera."""
+
+    where: str  # a query over `frames` and measurements, as in slices.query
+    like: tuple[str, ...] = ()  # corruptions of the run that are meant to imitate it
+    reference: str | None = None  # what it is compared with, a query; null: the frames outside every shift
+
+    @field_validator("like")
+    @classmethod
+    def _spaced(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(spaced(name) for name in names))
+
+
 class Slices(Section):
     """Which subsets of the data get figures of their own."""
 
@@ -136,6 +194,13 @@ class Slices(Section):
     derived: tuple[Literal["brightness", "contrast", "sharpness", "noise", "blockiness", "crowding"], ...] = ()
     object: tuple[str, ...] = ()
     query: dict[str, str] = {}
+    shifted: dict[Name, Shift] = {}
+
+    @model_validator(mode="after")
+    def _named(self) -> "Slices":
+        if "none" in self.shifted:
+            raise ValueError("shifted: 'none' names the frames outside every shift, expected another name")
+        return self
 
 
 class Metrics(Section):
@@ -171,8 +236,28 @@ class Policy(Section):
         return self
 
 
+class Latency(Section):
+    """What is measured of single frames in deployment: stages, memory, and frames/s apart."""
+
+    frames: int = Field(72, ge=16)  # about so many, spread over the scored clips, in runs of consecutive frames
+    cells: tuple[str, ...] = ()  # corrupted frames beside clean ones, such as "rain 5": a corruption and its severity
+    threads: int = Field(1, ge=1)  # on the CPU
+    take: int = 1  # another number measures again, on the same frames
+
+    def asked(self) -> tuple[tuple[str, int], ...]:
+        """`cells` as corruption and severity.
+
+        Example:
+            >>> Latency(cells=("low_light 2+rain 5",)).asked()
+            (('low_light 2 + rain', 5),)
+        """
+        split = (spaced(cell).rpartition(" ") for cell in self.cells)
+        return tuple((name, int(severity) if severity.isdecimal() else 0) for name, _, severity in split)
+
+
 class Gate(Section):
-    """One rule: a floor or ceiling (`min`, `max`), or a bound on the loss against the baseline (`max_drop`).
+    """One rule: a floor or ceiling (`min`, `max`), or a bound on the loss against the baseline: a difference
+    (`max_drop`) or, of latency and memory, how many times as bad it may be (`max_ratio`).
 
     A selector that is omitted means the mean over the declared corruptions; `*` means each one.
     """
@@ -189,18 +274,27 @@ class Gate(Section):
     max: float | None = None
     against: Literal["baseline", "clean"] | None = None
     max_drop: float | None = None
+    max_ratio: float | None = Field(None, gt=0)
     on_uncertain: Literal["pass", "fail"] = "fail"  # where the figure's interval reaches across the bound
 
     @model_validator(mode="after")
     def _one_bound(self) -> "Gate":
-        bounds = [name for name in ("min", "max", "max_drop") if getattr(self, name) is not None]
+        bounds = [name for name in ("min", "max", "max_drop", "max_ratio") if getattr(self, name) is not None]
         if len(bounds) != 1:
-            raise ValueError(f"a gate has exactly one of min, max, max_drop, got {', '.join(bounds) or 'none'}")
-        if (self.max_drop is None) != (self.against is None):
-            raise ValueError("max_drop and against go together")
+            given = ", ".join(bounds) or "none"
+            raise ValueError(f"a gate has exactly one of min, max, max_drop, max_ratio, got {given}")
+        if (bounds[0] in ("max_drop", "max_ratio")) != (self.against is not None):
+            raise ValueError(f"{bounds[0] if self.against is None else 'max_drop'} and against go together")
+        if self.max_ratio is not None and self.against != "baseline":
+            raise ValueError("max_ratio is against: baseline")
         if self.corruption is not None and self.family is not None:
             raise ValueError("a gate selects by corruption or by family, not both")
         return self
+
+    @property
+    def bound(self) -> float:
+        """The one bound that it has."""
+        return next(v for v in (self.min, self.max, self.max_drop, self.max_ratio) if v is not None)
 
 
 class FailureRule(Section):
@@ -222,8 +316,15 @@ class FailureRule(Section):
 class Report(Section):
     """The page."""
 
+    form: Literal["file", "directory"] = "file"  # directory: a folder with the pictures beside the page as well
     pictures: int = Field(240, ge=0)  # at most this many pictures in the file
+    directory_pictures: int = Field(2000, ge=0)  # and this many in the folder, those of the file among them
     title: str | None = None
+
+    @property
+    def folder_pictures(self) -> int:
+        """At most this many pictures in the folder: never fewer than in the file."""
+        return max(self.pictures, self.directory_pictures)
 
 
 class Run(Section):

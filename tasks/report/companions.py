@@ -4,8 +4,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Container, Iterable
+from typing import Any, Final
 from xml.etree import ElementTree
 
 import pandas as pd
@@ -91,9 +91,21 @@ def _legal(text: str) -> str:
     return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "�", text)
 
 
-def names(tasks: Iterable[str]) -> list[str]:
-    """The companions that a run with these tasks writes, relative to reports/."""
+COMPARISONS: Final = ("comparison.html", "comparison.md")
+"""What `stormglass compare` puts beside the page, when it is asked to."""
+
+
+def names(tasks: Iterable[str], *, policy: bool, there: Container[str] = ()) -> list[str]:
+    """The companions of a run with these tasks, relative to reports/.
+
+    Args:
+        tasks: of the run.
+        policy: whether policy.json is written.
+        there: which of `COMPARISONS` lie there already.
+    """
     return [
-        *("metrics.json", "slices.csv", "summary.md", "junit.xml", "policy.json", "run.json"),
+        *("summary.md", "failure_cases.md", "slices.csv", "metrics.json", "junit.xml", "run.json"),
+        *["policy.json"] * policy,
         *(f"curves/{task}.csv" for task in tasks),
+        *(name for name in COMPARISONS if name in there),
     ]

@@ -1,24 +1,15 @@
 """Candidates against the baseline, by slice: regressions first, and whether each is told apart from chance."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from tasks import tables
 from tasks.params import Params
-from tasks.report import companions, differences, figures, heatmaps, numbers, takeaways, wording
+from tasks.report import companions, differences, figures, heatmaps, metric_changes, numbers, takeaways, wording
 
 Content = dict[str, Any]
-
-MARKS: Final[Mapping[str, tuple[str, str]]] = {
-    differences.REGRESSION: ("regression", "▼ regression"),
-    differences.GAIN: ("gain", "▲ gain"),
-    differences.SAME: ("same", "not told apart"),
-    differences.FEW: ("same", "few units"),
-    differences.NONE: ("same", "–"),
-}
-"""CSS class and words of what a difference comes to."""
 
 
 def comparison(
@@ -28,14 +19,19 @@ def comparison(
     table = differences.comparison(slices, params.metrics.confidence)
     if params.baseline is None or table.empty:
         return None
+    whole = scores[(scores["slice"] == tables.ALL) & (scores["class"] == tables.ALL)]
+    names = numbers.slice_names(scores)
     blocks = []
+    changes = []
     for task in numbers.tasks_of(scores):
         own = table[table["task"] == task]
         candidates = [m for m in numbers.models_of(params, scores, task) if m in set(own["model"])]
         if not candidates:
             continue
         key = f"difference-{task}"
-        maps = [_map(key, "Clean and mPC by slice", _by_figure(own[own["class"] == tables.ALL], candidates), charts)]
+        by_slice = slices[(slices["task"] == task) & (slices["class"] == tables.ALL)]
+        lines = _by_figure(by_slice, own, params.baseline, candidates)
+        maps = [difference_map(key, "Clean and mPC by slice", lines, names, charts)]
         for model in candidates:
             detail = differences.by_corruption(scores, task, model, params.metrics.confidence)
             if detail.empty:
@@ -44,7 +40,16 @@ def comparison(
             detail = detail[detail["corruption"].isin(order)].assign(column=detail["corruption"].map(order))
             detail = detail.sort_values("corruption", key=lambda names: names.map(list(order).index), kind="stable")
             title = f"{model}: mean over severities, by corruption and slice"
-            maps.append(_map(f"difference-{task}-{model}", title, detail, charts))
+            maps.append(difference_map(f"difference-{task}-{model}", title, detail, names, charts))
+        found = {
+            model: metric_changes.changes(whole, task, params.baseline, model, params.metrics.confidence)
+            for model in candidates
+        }
+        changes += [
+            {"task": wording.TASK_NAMES[task], "model": model, **metric_changes.line(metric)}
+            for model, metrics in found.items()
+            for metric in metrics
+        ]
         blocks.append(
             {
                 "task": task,
@@ -54,22 +59,25 @@ def comparison(
                 "sentences": [
                     takeaways.gain_sentence(own[own["model"] == model], model, params.baseline) for model in candidates
                 ],
+                "metrics": [(model, metric_changes.sentence(metrics)) for model, metrics in found.items()],
             }
         )
     return {
         "baseline": params.baseline,
         "most_q": f"{1 - params.metrics.confidence:.4g}",
+        "candidates": table["model"].nunique(),
         "blocks": blocks,
-        "lines": [_line(row) for row in table.to_dict("records")],
+        "lines": [line(row) for row in table.to_dict("records")],
+        "changes": changes,
     }
 
 
-def _line(row: Mapping[Any, Any]) -> Content:
+def line(row: Mapping[Any, Any]) -> Content:
     """A line of the table: the mPC's difference, then the clean one's."""
     found = []
     for name in ("mpc", "clean"):
         key = f"{name}_difference"
-        style, words = MARKS[row[f"{name}_outcome"]]
+        style, words = differences.MARKS[row[f"{name}_outcome"]]
         p_value, q_value = (companions.field(row[f"{key}_{test}"]) for test in ("p_value", "q_value"))
         found.append(
             {
@@ -92,32 +100,57 @@ def _line(row: Mapping[Any, Any]) -> Content:
     }
 
 
-def _by_figure(own: pd.DataFrame, candidates: list[str]) -> pd.DataFrame:
-    """Clean and mPC of each candidate as columns of one map: slice, column, difference and its ends, outcome."""
+def _by_figure(by_slice: pd.DataFrame, own: pd.DataFrame, baseline: str, candidates: list[str]) -> pd.DataFrame:
+    """Clean and mPC as columns of one map, the baseline's own figures beside the differences of all candidates.
+
+    Columns: slice, column; difference and its ends, outcome; of the baseline's columns `own` and its ends instead.
+    """
     parts = []
-    for model in candidates:
-        for name, words in (("clean", "clean"), ("mpc", "mPC")):
+    compared = own.loc[own["class"] == tables.ALL]
+    for name, words in (("clean", "clean"), ("mpc", "mPC")):
+        figure = {name: "own", f"{name}_low": "own_low", f"{name}_high": "own_high"}
+        rows = by_slice.loc[
+            (by_slice["model"] == baseline) & by_slice["slice"].isin(compared["slice"]), ["slice", *figure]
+        ]
+        parts.append(rows.rename(columns=figure).assign(column=f"{words}\n{baseline}", outcome=""))
+        for model in candidates:
             key = f"{name}_difference"
             named = {key: "difference", f"{key}_low": "difference_low", f"{key}_high": "difference_high"}
             columns = ["slice", *named, f"{name}_outcome"]
-            part = own.loc[own["model"] == model, columns].rename(columns=named | {f"{name}_outcome": "outcome"})
-            parts.append(part.assign(column=f"{model}: {words}"))
+            part = compared.loc[compared["model"] == model, columns]
+            part = part.rename(columns=named | {f"{name}_outcome": "outcome"})
+            parts.append(part.assign(column=f"Δ {words}\n{model}"))
     return pd.concat(parts, ignore_index=True)
 
 
-def _map(key: str, title: str, lines: pd.DataFrame, charts: dict[str, figures.Figure]) -> Content:
-    """A heat map of differences and its data, all data first."""
+def difference_map(
+    key: str,
+    title: str,
+    lines: pd.DataFrame,
+    names: Sequence[str],
+    charts: dict[str, figures.Figure],
+    called: Callable[[str], str] = wording.slice_name,
+) -> Content:
+    """A heat map of differences and its data, by slice (or what else `called` names) in the order of `names`."""
     columns = list(dict.fromkeys(lines["column"]))
-    slices = sorted(set(lines["slice"]), key=lambda name: (name != tables.ALL, name))
-    charts[key] = heatmaps.difference_map(lines, slices, columns)
+    figures_of = lines[lines["difference"].notna()]["slice"]
+    slices = [name for name in names if name in set(figures_of)]
+    charts[key] = heatmaps.difference_map(lines, slices, columns, called)
+    # What pointing tells stands in the chart's table already, and is as long as all the rest: the page takes it there.
+    del charts[key]["data"][0]["text"]
+    charts[key]["layout"]["meta"] = {"told": True}
     known = {(row["slice"], row["column"]): row for row in lines.to_dict("records")}
     return {
         "id": key,
         "title": title,
+        "takeaway": takeaways.difference_takeaway(lines, called),
         "height": charts[key]["layout"]["height"],
         "columns": columns,
         "lines": [
-            (name, [heatmaps.told(known[name, column]) if (name, column) in known else "–" for column in columns])
+            (
+                called(name),
+                [heatmaps.told(known[name, column]) if (name, column) in known else "–" for column in columns],
+            )
             for name in slices
         ],
     }

@@ -23,6 +23,15 @@ NONE: Final = ""
 OUTCOMES: Final = (REGRESSION, GAIN, SAME, FEW)
 """What a difference may come to, in the order that sentences name them; NONE where there is no difference."""
 
+MARKS: Final[Mapping[str, tuple[str, str]]] = {
+    REGRESSION: ("regression", "▼ regression"),
+    GAIN: ("gain", "▲ gain"),
+    SAME: ("same", "not told apart"),
+    FEW: ("same", "few units"),
+    NONE: ("same", "–"),
+}
+"""CSS class and words of what a difference comes to."""
+
 
 def outcome(row: Mapping[Any, Any], name: str, confidence: float) -> str:
     """What the difference `name` of a row comes to: one of OUTCOMES, or NONE without a figure.
@@ -79,11 +88,18 @@ def by_corruption(scores: pd.DataFrame, task: str, model: str, confidence: float
         & (scores["class"] == tables.ALL)
         & (scores["corruption"] != tables.ALL)
     ]
-    figures = {"value": "difference", **{c: f"difference_{c}" for c in ("low", "high", "p_value", "q_value")}}
-    found = rows[["slice", "corruption", *figures]].astype(dict.fromkeys(figures, float)).rename(columns=figures)
+    return named(rows, confidence)[["slice", "corruption", *_NAMES.values(), "small", "outcome"]].reset_index(drop=True)
+
+
+_NAMES: Final = {"value": "difference", **{c: f"difference_{c}" for c in ("low", "high", "p_value", "q_value")}}
+
+
+def named(rows: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    """Rows of `scores` that are differences, as `difference` with its ends, p and q; and `small` and `outcome`."""
+    found = rows.astype(dict.fromkeys(_NAMES, float)).rename(columns=_NAMES)
     found["small"] = rows["status"] == "insufficient"
     found["outcome"] = [outcome(row, "difference", confidence) for row in found.to_dict("records")]
-    return found.reset_index(drop=True)
+    return found
 
 
 def tally(outcomes: pd.Series) -> dict[str, int]:

@@ -242,7 +242,7 @@ def _breaks(params: Params, scores: pd.DataFrame, task: str, models: Sequence[st
         broken = [name for name in order if not wording.absent(known.get((model, name), {}).get("value"))]
         told = ", ".join(wording.corruption(name) for name in broken)
         takeaways.append(
-            f"{model} falls below {wording.percent(params.metrics.break_at)} of clean under {len(broken)} of"
+            f"{model} falls below {wording.percent(params.metrics.break_at)} of clean under {len(broken) or 'none'} of"
             f" {len(order)} corruptions{f': {told}' if broken else ''}."
         )
     return {

@@ -62,7 +62,8 @@ def _slices(params: Params, layout: Layout, frames: pd.DataFrame) -> list[tuple[
     path = layout.tables / "quality.parquet"
     quality = tables.read("quality", path) if path.exists() else None
     choice = params.slices.model_copy(update={"object": ()})
-    built = slices.build(choice, frames, pd.DataFrame(), quality, bursts=params.bursts)
+    trial = params.dataset.limit is not None
+    built = slices.build(choice, frames, pd.DataFrame(), quality, bursts=params.bursts, trial=trial)
     ids = frames["frame_id"].astype(int)
     return [(item.name, set(ids[item.frames])) for item in built if item.name != tables.ALL]
 

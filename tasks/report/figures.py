@@ -5,7 +5,7 @@ Names of models, classes, slices and corruptions are data: plotly reads tags in 
 
 import html
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import pandas as pd
@@ -29,6 +29,12 @@ def style(place: int) -> dict[str, str]:
         "dash": DASHES[(place + place // 4) % 4],
         "marker": MARKERS[(place + place // 4) % 4],
     }
+
+
+def paired_style(place: int) -> dict[str, str]:
+    """Of models in pairs, before and after: the hue and marker say which pair, the dash is of what came after."""
+    pair, after = divmod(place, 2)
+    return {"hue": HUES[pair % 4], "dash": DASHES[after], "marker": MARKERS[pair % 4]}
 
 
 def templates() -> dict[str, Figure]:
@@ -69,6 +75,7 @@ def curve(
     metric: str,
     top: float,
     floors: Iterable[tuple[str, float]] = (),
+    styled: Callable[[int], Mapping[str, str]] = style,
 ) -> Figure:
     """The degradation curves of one corruption, all models overlaid, each from its clean value (severity 0).
 
@@ -82,6 +89,7 @@ def curve(
         metric: The headline metric's id.
         top: The upper end of y, the same for all corruptions of a task.
         floors: (label, value) of gates to draw across.
+        styled: gives hue, dash and marker of the model at a place.
 
     Both x axes travel in `layout.meta`: the page switches between severity and physical strength.
     """
@@ -92,7 +100,7 @@ def curve(
     strengths: list[list[float | None]] = []
     band_strengths: list[list[float | None]] = []
     for place, model in enumerate(models):
-        look = style(place)
+        look = styled(place)
         start = numbers.clean_figure(rows, model)
         clean = start.value
         mine = own[own["model"] == model]
@@ -186,7 +194,14 @@ def curve(
     return plain(figure)
 
 
-def mean_curve(rows: pd.DataFrame, models: Sequence[str], *, metric: str, top: float) -> Figure:
+def mean_curve(
+    rows: pd.DataFrame,
+    models: Sequence[str],
+    *,
+    metric: str,
+    top: float,
+    styled: Callable[[int], Mapping[str, str]] = style,
+) -> Figure:
     """The mean over all corruptions at each severity, all models overlaid; no row of scores holds its interval."""
     parts = []
     for model in models:
@@ -208,7 +223,8 @@ def mean_curve(rows: pd.DataFrame, models: Sequence[str], *, metric: str, top: f
     columns = ["model", "corruption", "severity", "strength", "strength_unit", "value", "low", "high", "status"]
     clean = rows.loc[rows["severity"] == 0, columns]
     mean = pd.DataFrame(parts, columns=clean.columns)
-    return curve(pd.concat([clean, mean]) if len(mean) else clean, tables.ALL, models, metric=metric, top=top)
+    shown = pd.concat([clean, mean]) if len(mean) else clean
+    return curve(shown, tables.ALL, models, metric=metric, top=top, styled=styled)
 
 
 def _outline(low: Sequence[float], high: Sequence[float]) -> list[tuple[int | None, float | None]]:
@@ -244,10 +260,33 @@ def translucent(hue: str) -> str:
 
 
 def plain(figure: go.Figure) -> Figure:
-    """The figure as plain lists and numbers, without the template."""
+    """The figure as plain lists and numbers, without the template; long names on the axes of a heat map are cut."""
     made = figure.to_plotly_json()
     made["layout"].pop("template", None)
+    for trace in made["data"]:
+        for axis, most in LONGEST.items() if trace["type"] == "heatmap" else ():
+            names = list(trace[axis])
+            short = [shortened(name, most) for name in names]
+            if short != names:
+                made["layout"][f"{axis}axis"] |= {"tickmode": "array", "tickvals": names, "ticktext": short}
     return {"data": made["data"], "layout": made["layout"]}
+
+
+LONGEST: Final = {"x": 24, "y": 40}
+"""Characters of a name on an axis: longer ones would leave no room for the cells."""
+
+
+def shortened(name: str, most: int) -> str:
+    """An escaped name, each of its lines cut in the middle where it is longer than `most` characters.
+
+    Examples:
+        >>> shortened("a &lt; b", 5), shortened("release-candidate-of-november", 12)
+        ('a &lt; b', 'releas…ember')
+    """
+    if "<br>" in name:  # escaped names hold no other tag
+        return "<br>".join(shortened(line, most) for line in name.split("<br>"))
+    text = html.unescape(name)
+    return name if len(text) <= most else escaped(f"{text[: most // 2]}…{text[most // 2 + 1 - most :]}")
 
 
 def escaped(name: str) -> str:

@@ -1,7 +1,7 @@
 """Heat maps: corruption by severity for one model, and differences to the baseline by slice."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -53,6 +53,7 @@ def robustness_map(
     columns: list[int | str] = [*severities, "mean"]
     figure = go.Figure()
     top = max([float(v) for v in own["value"].astype(float) if not math.isnan(v)], default=0.0)
+    cells = {(row["corruption"], row["severity"]): row for row in own.to_dict("records")}
     for column, shown, form, limit in (
         ("retained", True, wording.percent, 1.0),
         ("value", False, wording.number, max(top, 1e-6)),
@@ -73,15 +74,16 @@ def robustness_map(
                 z=[figures.rounded_all(line) for line in values],
                 x=x,
                 y=y,
-                hovertext=[
+                text=[
                     [
-                        _hover(own, name, column, text, (summed or {}).get(name))
-                        for column, text in zip(columns, line, strict=True)
+                        *(_hover(cells.get((name, severity))) for severity in severities),
+                        _mean_hover(line[-1], (summed or {}).get(name)),
                     ]
                     for name, line in zip(names, texts, strict=True)
                 ],
-                hoverinfo="text",
-                customdata=[[[name, str(c)] for c in columns] for name in names],
+                hovertemplate="<b>%{y}</b> %{customdata[2]}<br>%{text}<extra></extra>",
+                # What a click follows, and what pointing tells of a cell of any model.
+                customdata=[[[name, str(c), _place(cells.get((name, c)), c)] for c in columns] for name in names],
                 colorscale=SCALE,
                 zmin=0,
                 zmax=limit,
@@ -97,20 +99,27 @@ def robustness_map(
     return figures.plain(figure)
 
 
-def difference_map(lines: pd.DataFrame, slices: Sequence[str], columns: Sequence[str]) -> figures.Figure:
+def difference_map(
+    lines: pd.DataFrame,
+    slices: Sequence[str],
+    columns: Sequence[str],
+    called: Callable[[str], str] = wording.slice_name,
+) -> figures.Figure:
     """Differences to the baseline; zero in the middle, figures in brackets where they are not told apart from it.
 
     Args:
-        lines: slice, column (a model's figure or a corruption), difference, its ends, outcome.
+        lines: slice, column (a model's figure or a corruption), difference, its ends, outcome; a figure of the
+            baseline's own has `own` and its ends instead and stands on the colour of no difference.
         slices: down.
         columns: across.
+        called: what a line is called.
     """
     known = {(row["slice"], row["column"]): row for row in lines.to_dict("records")}
     cells = [[known.get((name, column)) for column in columns] for name in slices]
-    values = [[math.nan if cell is None else float(cell["difference"]) for cell in line] for line in cells]
+    values = [[math.nan if cell is None else _coloured(cell) for cell in line] for line in cells]
     reach = max([abs(v) for line in values for v in line if not math.isnan(v)], default=0.0) or 1e-6
-    x = [figures.escaped(str(name)) for name in columns]
-    y = [figures.escaped(wording.slice_name(str(name))) for name in slices]
+    x = [figures.escaped(str(name)).replace("\n", "<br>") for name in columns]
+    y = [figures.escaped(called(str(name))) for name in slices]
     figure = go.Figure(
         go.Heatmap(
             z=[figures.rounded_all(line) for line in values],
@@ -133,13 +142,21 @@ def difference_map(lines: pd.DataFrame, slices: Sequence[str], columns: Sequence
     return figures.plain(figure)
 
 
+def _coloured(cell: Mapping[Any, Any]) -> float:
+    return float(cell["difference"]) if wording.absent(cell.get("own")) else 0.0
+
+
 def _short(cell: Mapping[Any, Any]) -> str:
+    if not wording.absent(cell.get("own")):
+        return wording.number(cell["own"])
     text = wording.change(cell["difference"])
     return f"({text})" if cell["outcome"] in (differences.SAME, differences.FEW) else text
 
 
 def told(cell: Mapping[Any, Any]) -> str:
-    """A difference with its interval and what it comes to."""
+    """A difference with its interval and what it comes to; of the baseline its own figure."""
+    if not wording.absent(cell.get("own")):
+        return wording.figure(*numbers.ends(cell, "own"))
     text = wording.difference(*numbers.ends(cell, "difference"))
     return f"{text}, {cell['outcome']}" if cell["outcome"] else text
 
@@ -194,20 +211,25 @@ def ink(red: float, green: float, blue: float) -> str:
     return "#000000" if (luminance + 0.05) / 0.05 >= 1.05 / (luminance + 0.05) else "#ffffff"
 
 
-def _hover(own: pd.DataFrame, name: str, column: int | str, text: str, mean: tuple[Figure, Figure] | None) -> str:
-    title = f"<b>{figures.escaped(wording.corruption(name))}</b>"
+def _place(cell: Mapping[Any, Any] | None, column: int | str) -> str:
     if column == "mean":
-        if mean is None:
-            return f"{title}, mean of severities: {text}"
-        mpc, rpc = (form(f.value, f.low, f.high) for form, f in zip((wording.figure, wording.share), mean, strict=True))
-        return f"{title}, mean of severities<br>{mpc}, {rpc} of clean"
-    row = own[(own["corruption"] == name) & (own["severity"] == column)]
-    if row.empty:
-        return f"{title} {column}: not asked for"
-    cell = row.to_dict("records")[0]
+        return "mean of severities"
+    level = "" if cell is None else wording.strength(cell["strength"], cell["strength_unit"])
+    return f"{column} ({figures.escaped(level)})" if level else str(column)
+
+
+def _mean_hover(text: str, mean: tuple[Figure, Figure] | None) -> str:
+    if mean is None:
+        return text
+    mpc, rpc = (form(f.value, f.low, f.high) for form, f in zip((wording.figure, wording.share), mean, strict=True))
+    return f"{mpc}, {rpc} of clean"
+
+
+def _hover(cell: Mapping[Any, Any] | None) -> str:
+    if cell is None:
+        return "not asked for"
     if math.isnan(cell["value"]):
-        return f"{title} {column}: {figures.escaped(wording.status(cell['status']))}"
-    level = figures.escaped(wording.strength(cell["strength"], cell["strength_unit"]))
+        return figures.escaped(wording.status(cell["status"]))
     value, kept = wording.figure(cell["value"], cell["low"], cell["high"]), wording.percent(cell["retained"])
     few = "<br>too few units for an interval" if cell["status"] == "insufficient" else ""
-    return f"{title} {column} ({level})<br>{value}, {kept} of clean{few}"
+    return f"{value}, {kept} of clean{few}"

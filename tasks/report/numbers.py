@@ -160,6 +160,11 @@ def _one_way(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[(rows["slice"] == tables.ALL) | (rows["class"] == tables.ALL)]
 
 
+def slice_names(scores: pd.DataFrame) -> list[str]:
+    """The slices in the order of params, which keeps low, mid, high and small, medium, large; all data first."""
+    return sorted(dict.fromkeys(scores["slice"]), key=lambda name: name != tables.ALL)
+
+
 def slices(params: Params, scores: pd.DataFrame) -> pd.DataFrame:
     """The slice table: one row per task, model, slice and class, with the columns SLICE_COLUMNS.
 
@@ -187,6 +192,7 @@ def slices(params: Params, scores: pd.DataFrame) -> pd.DataFrame:
     table = table[~nothing]
     task_order = {task: i for i, task in enumerate(tables.TASKS)}
     model_order = {model: i for i, model in enumerate(models_of(params, scores))}
+    slice_order = {name: i for i, name in enumerate(slice_names(scores))}
     table = table[table["model"].isin(model_order)]
     table = table.sort_values(
         ["task", "model", "slice", "class"],
@@ -195,6 +201,8 @@ def slices(params: Params, scores: pd.DataFrame) -> pd.DataFrame:
             if column.name == "task"
             else column.map(model_order)
             if column.name == "model"
+            else column.map(slice_order)
+            if column.name == "slice"
             else column.map(lambda name: (name != tables.ALL, name))
         ),
     )

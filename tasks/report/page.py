@@ -1,47 +1,38 @@
-"""The page itself: one HTML file that needs nothing from outside, rendered from plain values."""
+"""The page of a run: what its sections hold, as plain values."""
 
-import json
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Container, Sequence
+from typing import Any
 
-import jinja2
 import pandas as pd
-from markupsafe import Markup
 
 from tasks import tables
-from tasks.layout import Layout, slug
+from tasks.layout import slug
 from tasks.params import Params
 from tasks.report import (
     bursts,
     calibration,
+    card_tags,
     cards,
     coding,
+    commands,
     companions,
     comparison,
     errors,
     figures,
+    films,
+    latency,
     numbers,
     sections,
+    shell,
+    shift,
     slice_table,
     wording,
 )
 
-ASSETS: Final = Path(__file__).parent / "assets"
-TEMPLATES: Final = Path(__file__).parent / "templates"
-
-CONFIG: Final[dict[str, Any]] = {
-    "displaylogo": False,
-    "responsive": True,
-    # plotly's "Share chart" button uploads the data; nothing of a report leaves the machine.
-    "modeBarButtonsToRemove": ["sendChartToCloud", "lasso2d", "select2d"],
-    "showSendToCloud": False,
-}
-"""plotly's settings for every chart."""
-
 
 def render(
     params: Params,
-    layout: Layout,
+    stores: Sequence[cards.Pictures],
     *,
     scores: pd.DataFrame,
     gates: pd.DataFrame,
@@ -55,12 +46,17 @@ def render(
     confusion: pd.DataFrame | None = None,
     reliability: pd.DataFrame | None = None,
     policy: dict[str, Any] | None = None,
-) -> str:
-    """The page as text.
+    measured: pd.DataFrame | None = None,
+    tags: card_tags.Tags = cards.NO_TAGS,
+    shifts: pd.DataFrame | None = None,
+    thirds: Sequence[str] = (),
+    beside: Container[str] = (),
+) -> list[str]:
+    """The page as text, once for each of `stores`: the same but for where its pictures are, and how many.
 
     Args:
         params: Of the run.
-        layout: Where the gallery's pictures lie.
+        stores: Where the gallery's pictures lie, inside or beside the page; they then know which it uses.
         scores: The `scores` table.
         gates: As `tasks.gates.evaluate` gives it.
         overview: As `numbers.overview` gives it.
@@ -73,26 +69,35 @@ def render(
         confusion: The table `confusion`; None without one.
         reliability: The table `reliability`; None without one.
         policy: scores/policy.json; None without one.
+        measured: The table `latency`; None without one.
+        tags: The slices of the gallery's frames.
+        shifts: The table `shifts`; None without one.
+        thirds: Where measurements are cut into thirds, as `tasks.thirds.bounds` gives it.
+        beside: Which of `companions.COMPARISONS` lie beside the page.
     """
     charts: dict[str, figures.Figure] = {}
-    pictures = cards.Pictures(layout.gallery)
     content = {
         "title": params.report.title or "Robustness report",
         "params": params,
-        "header": sections.header(params, overview, gates, facts, card),
+        "header": sections.header(params, overview, gates, facts, card, shift.honesty(params, scores, shifts, card)),
         "gates": sections.gate_rows(gates),
         "robustness": sections.robustness(params, scores, charts),
         "degradation": sections.degradation(params, scores, overview, charts),
         "bursts": bursts.bursts(params, scores),
         "slices": slice_table.slice_table(params, slices),
+        "thirds": thirds,
+        "shift": shift.shift(params, scores, shifts, card, charts),
         "comparison": comparison.comparison(params, scores, slices, charts),
-        "cards": cards.cards(gallery, pictures),
         "errors": errors.errors(params, scores, confusion, charts),
         "calibration": calibration.calibration(params, scores, reliability, policy or {}, charts),
+        "latency": latency.latency(params, scores, measured, gates, charts),
+        "latency_absent": latency.why_not(params, measured),
         "states": list(dict.fromkeys((style, words) for _, _, style, words in cards.STATES)),
         "picks": cards.PICKS,
+        "shown_slices": tags.names,
+        "film_styles": films.STYLES,
+        "export": commands.export(facts),
         "about": about,
-        "strips": _strips(about, pictures, charts),
         "data_set": card,
         "facts": facts,
         "moving": [fact["name"] for fact in about["corruptions"] if fact["moves_pixels"] and not fact["moves_truth"]],
@@ -103,56 +108,23 @@ def render(
             for task in numbers.tasks_of(scores)
         ],
         "tasks": [(task, wording.TASK_NAMES[task]) for task in numbers.tasks_of(scores)],
-        "companions": companions.names(numbers.tasks_of(scores)),
+        "companions": companions.names(numbers.tasks_of(scores), policy=policy is not None, there=beside),
         "places": numbers.PLACES,
         "image_sizes": wording.sizes(card.get("image_sizes", {})),
         "confidence": wording.confidence(params.metrics.confidence),
         "false_share": wording.confidence(1 - params.metrics.confidence),
     }
-    data = {
-        "figures": charts,
-        "templates": figures.templates(),
-        "config": CONFIG,
-        "overlays": cards.overlays(gallery),
-    }
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["words"] = wording.corruption
-    environment.filters["slug"] = slug
-    environment.filters["slice_words"] = wording.slice_name
-    environment.filters["strength"] = lambda level: wording.strength(level[1], level[2])
-    return environment.get_template("page.html").render(
-        **content,
-        pictures=list(pictures.all()),
-        data=embed(data),
-        style=_asset("dataTables.dataTables.min.css") + _asset("report.css"),
-        scripts=[_asset("plotly-cartesian.min.js"), _asset("dataTables.min.js"), _asset("report.js")],
-    )
-
-
-def embed(data: Any) -> Markup:
-    """`data` as JSON that is safe inside a script element, whatever names it holds.
-
-    Examples:
-        >>> print(embed({"name": "</script><b>"}))
-        {"name":"\\u003c/script\\u003e\\u003cb\\u003e"}
-    """
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
-
-
-def _asset(name: str) -> Markup:
-    text = (ASSETS / name).read_text(encoding="utf-8")
-    if "</script" in text.lower() or "</style" in text.lower():
-        raise ValueError(f"{name} would close the element that it is placed in")
-    return Markup(text)
+    caught = card_tags.of_rules(params, gallery)
+    pages = []
+    for pictures in stores:
+        rows = gallery if pictures.beside else cards.in_file(gallery, about)
+        own: dict[str, Any] = {"cards": cards.cards(rows, pictures, tags, caught)}
+        own["films"] = films.films(about, pictures, tags)
+        own["strips"] = _strips(about, pictures, charts)
+        own["shown"] = cards.shown(params, gallery, about, pictures)
+        overlays = cards.overlays(rows)
+        pages.append(shell.render("page.html", content | own, charts=charts, pictures=pictures, overlays=overlays))
+    return pages
 
 
 def _strips(about: dict[str, Any], pictures: cards.Pictures, charts: dict[str, figures.Figure]) -> list[dict[str, Any]]:

@@ -4,16 +4,36 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote
 
 import pandas as pd
 
 from tasks import tables
-from tasks.report import differences, wording
+from tasks.report import differences, metric_changes, numbers, wording
 from tasks.report.revisions import Comparison
 from tasks.report.summary import markdown_table, markdown_text
 
 MOST: Final = 12
 """Lines of a list or table; what there is beyond is counted."""
+
+
+@dataclass(frozen=True)
+class End:
+    """Where a revision stands.
+
+    Attributes:
+        name: as the user gave it.
+        commit: the short hash; of a working tree that of the commit it started from.
+        subject: of that commit.
+        date: of that commit.
+        params: params.yaml as written.
+    """
+
+    name: str
+    commit: str
+    subject: str
+    date: str
+    params: str
 
 
 @dataclass(frozen=True)
@@ -25,15 +45,22 @@ class Change:
         missing: how many A has and B lacks.
         params: from `revisions.changed_params`.
         files: tracked files that differ, but for params.yaml and dvc.lock.
+        ends: both revisions.
     """
 
     commits: Sequence[str] = ()
     missing: int = 0
     params: Sequence[tuple[str, Any, Any]] = ()
     files: Sequence[str] = ()
+    ends: Sequence[End] = ()
+
+    @property
+    def yardstick(self) -> int:
+        """How many files changed of what corrupts or measures itself."""
+        return sum(name.startswith(("tasks/corruptions/", "tasks/metrics/")) for name in self.files)
 
 
-def summary(a: str, b: str, found: Comparison, change: Change, confidence: float) -> str:
+def summary(a: str, b: str, found: Comparison, change: Change, confidence: float, page: str) -> str:
     """The comparison of revisions `a` and `b` as Markdown.
 
     Args:
@@ -42,6 +69,7 @@ def summary(a: str, b: str, found: Comparison, change: Change, confidence: float
         found: from `revisions.compare`.
         change: what lies between them.
         confidence: of the intervals.
+        page: the file that shows it all, beside this one.
     """
     listed = _listed(found.differences)
     regressions = listed[listed["outcome"] == differences.REGRESSION].sort_values("value", kind="stable")
@@ -51,7 +79,8 @@ def summary(a: str, b: str, found: Comparison, change: Change, confidence: float
     of_all = of_all[of_all["corruption"].isin([tables.CLEAN, tables.ALL])]
     blocks = [
         f"# {markdown_text(b)} against {markdown_text(a)}",
-        f"**{verdict(found)}** Models: {markdown_text(names)}.",
+        f"**{verdict(found)}** Models: {markdown_text(names)}. All of it, with charts "
+        f"and pictures: [{markdown_text(page)}]({quote(page)}).",
         f"Every figure is {markdown_text(b)} minus {markdown_text(a)}, paired over the same resampled clips or images, "
         f"with its {wording.confidence(confidence)} interval. mPC is over the corrupted ones of the {found.shared} "
         f"cells that both have. A line is told apart from chance when its interval leaves zero out and, among slices "
@@ -64,12 +93,24 @@ def summary(a: str, b: str, found: Comparison, change: Change, confidence: float
         *_table(f"Gains told apart from chance ({len(gains)})", gains),
         "## All data",
         _lines(of_all, 4 * MOST),
+        "## Other metrics",
+        "\n".join(f"- {markdown_text(text)}" for text in _metrics(found, confidence)),
         "## Not comparable",
         "\n".join(f"- {markdown_text(text)}" for text in found.left_out) or "Nothing was left out.",
         "## One example",
-        _example(a, b, found.fallen),
+        _example(a, b, next(iter(found.fallen.to_dict("records")), None)),
     ]
     return "\n\n".join(blocks) + "\n"
+
+
+def _metrics(found: Comparison, confidence: float) -> list[str]:
+    told = []
+    for scores, labels, (_, model) in zip(found.scores, found.labels, found.pairs, strict=True):
+        whole = scores[(scores["slice"] == tables.ALL) & (scores["class"] == tables.ALL)]
+        for task in numbers.tasks_of(scores):
+            metrics = metric_changes.changes(whole, task, *labels, confidence)
+            told.append(f"{wording.TASK_NAMES[task]}, {model}: {metric_changes.sentence(metrics)}")
+    return told
 
 
 def _listed(table: pd.DataFrame) -> pd.DataFrame:
@@ -82,9 +123,14 @@ def _listed(table: pd.DataFrame) -> pd.DataFrame:
     return table[chosen.astype(bool)].reset_index(drop=True)
 
 
+def counted(found: Comparison) -> dict[str, int]:
+    """How many of the figures that count come to what: clean and mPC by slice and class, and by corruption."""
+    return differences.tally(_listed(found.differences)["outcome"])
+
+
 def verdict(found: Comparison) -> str:
     """What the comparison comes to, in one sentence."""
-    tally = differences.tally(_listed(found.differences)["outcome"])
+    tally = counted(found)
     return (
         f"{tally[differences.REGRESSION]} regression(s) and {tally[differences.GAIN]} gain(s) are told apart from "
         f"chance; {tally[differences.SAME]} figures are not, {tally[differences.FEW]} rest on too few units to tell."
@@ -98,7 +144,7 @@ def _change(a: str, b: str, change: Change) -> list[str]:
     if change.missing:
         lines.append(f"- {markdown_text(b)} lacks {change.missing} commit(s) that {markdown_text(a)} has")
     lines += [
-        f"- params `{key}`: {markdown_text(_short(before))} → {markdown_text(_short(after))}"
+        f"- params `{key}`: {markdown_text(short(before))} → {markdown_text(short(after))}"
         for key, before, after in change.params[:MOST]
     ]
     if len(change.params) > MOST:
@@ -106,13 +152,15 @@ def _change(a: str, b: str, change: Change) -> list[str]:
     if change.files:
         more = f" and {len(change.files) - MOST} more" if len(change.files) > MOST else ""
         lines.append(f"- files: {', '.join(f'`{name}`' for name in change.files[:MOST])}{more}")
-    yardstick = [name for name in change.files if name.startswith(("tasks/corruptions/", "tasks/metrics/"))]
-    if yardstick:
-        lines.append(f"- what corrupts or measures changed itself ({len(yardstick)} files): a shift may be due to that")
+    if change.yardstick:
+        lines.append(
+            f"- what corrupts or measures changed itself ({change.yardstick} files): a shift may be due to that"
+        )
     return lines or ["- nothing that git tracks"]
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A value of params in one line."""
     text = "not set" if value is None else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 80 else f"{text[:79]}…"
 
@@ -129,13 +177,13 @@ def _largest(table: pd.DataFrame) -> str:
         differences.FEW: "on too few units to tell",
     }.get(row["outcome"], "not told apart from chance")
     return (
-        f"{wording.TASK_NAMES[row['task']]} of {markdown_text(row['model'])}, {_figure(row)}: "
+        f"{wording.TASK_NAMES[row['task']]} of {markdown_text(row['model'])}, {figure(row)}: "
         f"**{_difference(row)}**, {told}. The largest of {len(rows)} figures of single cells "
         "is flattered by the choice."
     )
 
 
-def _figure(row: Mapping[Any, Any]) -> str:
+def figure(row: Mapping[Any, Any]) -> str:
     """What a difference is of."""
     metric = wording.metric(row["metric"])
     if not pd.isna(row["severity"]):
@@ -149,7 +197,8 @@ def _under(row: Mapping[Any, Any]) -> str:
 
 
 def _difference(row: Mapping[Any, Any]) -> str:
-    return wording.difference(*(float(row[name]) for name in ("value", "low", "high")))
+    value, low, high = (float(row[name]) for name in ("value", "low", "high"))
+    return wording.difference(value, low, high)
 
 
 def _table(title: str, rows: pd.DataFrame) -> list[str]:
@@ -162,7 +211,7 @@ def _lines(rows: pd.DataFrame, most: int) -> str:
             wording.TASK_NAMES[row["task"]],
             row["model"],
             wording.place(row),
-            _figure(row),
+            figure(row),
             str(row["n_units"]),
             _difference(row),
             wording.probability(row["p_value"]),
@@ -175,25 +224,33 @@ def _lines(rows: pd.DataFrame, most: int) -> str:
     return markdown_table(["Task", "Model", "Where", "Figure", "Units", "Difference", "p", "q", ""], lines) + more
 
 
-def _example(a: str, b: str, row: Mapping[str, Any] | None) -> str:
-    if row is None:
-        return "No frame's score fell."
+def fall(row: Mapping[Any, Any]) -> str:
+    """The fall of one frame's score, in a sentence without its end."""
     under = "clean" if row["severity"] == 0 else f"{wording.corruption(row['corruption'])} {row['severity']}"
-    command = (
+    return (
+        f"{wording.TASK_NAMES[row['task']]} of {row['model']}, frame {row['frame_index']} of {row['clip_id']} "
+        f"(id {row['frame_id']}), {under}, {row['score_a']:.2f} → {row['score_b']:.2f}"
+    )
+
+
+def evidence(a: str, b: str, row: Mapping[Any, Any]) -> list[tuple[str, str]]:
+    """What each revision made of the frame: (revision, with its model where that has another name; what)."""
+    of_a = f" ({row['model_a']})" if row["model_a"] != row["model"] else ""
+    return [(a + of_a, str(row["evidence_a"] or "")), (b, str(row["evidence_b"] or ""))]
+
+
+def command(row: Mapping[Any, Any]) -> str:
+    """What draws the frame, in a checkout of the second revision."""
+    return (
         f"stormglass export-qa OUT --model {row['model']} --task {row['task']} --corruption '{row['corruption']}' "
         f"--severity {row['severity']} --where 'frame_id == {row['frame_id']}'"
     )
+
+
+def _example(a: str, b: str, row: Mapping[Any, Any] | None) -> str:
+    if row is None:
+        return "No frame's score fell."
     here = "Here" if b == "WORKSPACE" else f"In a checkout of {markdown_text(b)}"
-    of_a = f" ({row['model_a']})" if row["model_a"] != row["model"] else ""
-    return "\n".join(
-        [
-            f"The frame whose score fell most: {wording.TASK_NAMES[row['task']]} of {markdown_text(row['model'])}, "
-            f"frame {row['frame_index']} of {markdown_text(row['clip_id'])} (id {row['frame_id']}), {under}, "
-            f"{row['score_a']:.2f} → {row['score_b']:.2f}.",
-            "",
-            f"- {markdown_text(a + of_a)}: {markdown_text(str(row['evidence_a'] or ''))}",
-            f"- {markdown_text(b)}: {markdown_text(str(row['evidence_b'] or ''))}",
-            "",
-            f"{here}, `{command}` draws it.",
-        ]
-    )
+    told = [f"- {markdown_text(name)}: {markdown_text(text)}" for name, text in evidence(a, b, row)]
+    first = f"The frame whose score fell most: {markdown_text(fall(row))}."
+    return "\n".join([first, "", *told, "", f"{here}, `{command(row)}` draws it."])

@@ -34,17 +34,23 @@ class Comparison:
 
     Attributes:
         pairs: models of A and of B.
+        scores: of each pair a table in the form of `scores`, as if one run had scored both: figures of both and the
+            differences, of what both have; the models bear their labels.
+        labels: of each pair, the names of its two models in `scores`.
         differences: rows of `scores` with B's model as `model` and A's as `baseline`, and what each comes to (`outcome`
             as in `differences`).
         left_out: what is not comparable, in sentences.
-        fallen: the example whose score fell most: rows of `examples` joined (score_a, evidence_a, score_b ...).
+        fallen: the examples whose score fell: rows of `examples` joined (score_a, evidence_a, score_b ...), the deepest
+            fall first.
         shared: how many cells both have, clean frames included.
     """
 
     pairs: Sequence[tuple[str, str]]
+    scores: Sequence[pd.DataFrame]
+    labels: Sequence[tuple[str, str]]
     differences: pd.DataFrame
     left_out: Sequence[str]
-    fallen: Mapping[str, Any] | None
+    fallen: pd.DataFrame
     shared: int
 
 
@@ -59,11 +65,34 @@ def compare(a: Revision, b: Revision, models: Sequence[tuple[str, str]] = ()) ->
     pairs = shared.pairs(a, b, models, left_out)
     cells = shared.cells(a, b, left_out)
     rows = shared.rows(a, b, left_out)
-    found = [_pair(a, b, pair, cells, rows, left_out) for pair in pairs]
-    table = pd.concat(found, ignore_index=True)
+    tables_of = [_pair(a, b, pair, cells, rows, left_out) for pair in pairs]
+    parts = [
+        _differences(found, pair, b.params.metrics.confidence) for found, pair in zip(tables_of, pairs, strict=True)
+    ]
+    table = pd.concat(parts, ignore_index=True)
     if table.empty:
         raise InputError(f"{a.name} and {b.name} have no figure in common that could be compared.")
-    return Comparison(pairs, table, left_out, _fallen(a, b, pairs, cells), len(cells))
+    labels = [(label(of_a, a.name), label(of_b, b.name)) for of_a, of_b in pairs]
+    scores = [
+        _labelled(found, _others(a, b, pair, cells), names)
+        for found, pair, names in zip(tables_of, pairs, labels, strict=True)
+    ]
+    return Comparison(pairs, scores, labels, table, left_out, _fallen(a, b, pairs, cells), len(cells))
+
+
+def label(model: str, revision: str) -> str:
+    """A model of a revision by name; a whole hash is shortened.
+
+    Examples:
+        >>> label("small", "HEAD~1"), label("small", "0123456789abcdef0123456789abcdef01234567")
+        ('small (HEAD~1)', 'small (0123456789)')
+    """
+    return f"{model} ({shortened(revision)})"
+
+
+def shortened(revision: str) -> str:
+    """A revision's name, of a whole hash the first digits."""
+    return revision[:10] if len(revision) == 40 and set(revision) <= set("0123456789abcdef") else revision
 
 
 def _pair(
@@ -74,7 +103,7 @@ def _pair(
     rows: Mapping[str, list[Row]],
     left_out: list[str],
 ) -> pd.DataFrame:
-    """The differences of one pair of models, by the functions that give those to a baseline."""
+    """The figures of one pair as models A and B, and their differences, by the functions that make those of a run."""
     figures = {A: _figures(a, pair[0], cells), B: _figures(b, pair[1], cells)}
     tasks = tuple(task for task in rows if all(task in found for found in figures.values()))
     alone = sorted({task for found in figures.values() for task in found} - set(tasks))
@@ -92,17 +121,45 @@ def _pair(
     params = b.params.model_copy(update={"baseline": A})
     table = assemble.scores(params, facts, requests, scored, {task: rows[task] for task in tasks}, {})
     wanted = {*tables.HEADLINE.values(), *robustness.METRICS}
-    table = table[(table["baseline"] == A) & table["metric"].isin(wanted)]
-    table = table.assign(model=pair[1], baseline=pair[0])
+    table = table[table["metric"].isin(wanted)].reset_index(drop=True)
     lost = table[(table["slice"] == tables.ALL) & (table["class"] == tables.ALL) & table["value"].isna()]
-    lost = lost[lost["severity"].notna()]
+    lost = lost[lost["severity"].notna() & (lost["baseline"] == A)]
     if len(lost):
         places = ", ".join(
             f"{row.task} under {row.corruption} {row.severity} ({row.status})" for row in lost.head(4).itertuples()
         )
         more = f" and {len(lost) - 4} more" if len(lost) > 4 else ""
         left_out.append(f"{told}: no difference for {places}{more}.")
-    return table.assign(outcome=_outcomes(table, params.metrics.confidence)).reset_index(drop=True)
+    return table
+
+
+def _differences(table: pd.DataFrame, pair: tuple[str, str], confidence: float) -> pd.DataFrame:
+    found = table[table["baseline"] == A]
+    return found.assign(model=pair[1], baseline=pair[0], outcome=differences.named(found, confidence)["outcome"])
+
+
+def _others(a: Revision, b: Revision, pair: tuple[str, str], cells: Sequence[Place]) -> pd.DataFrame:
+    """Rows of all data of the metrics that are not the headline, of the cells that both have, as models A and B."""
+    parts = []
+    for side, found, model in ((A, a, pair[0]), (B, b, pair[1])):
+        rows = found.scores
+        rows = rows[(rows["model"] == model) & (rows["slice"] == tables.ALL) & (rows["class"] == tables.ALL)]
+        rows = rows[rows["severity"].notna() & (rows["metric"] != rows["task"].map(dict(tables.HEADLINE)))]
+        parts.append(rows[_within(rows, cells)].assign(model=side))
+    return pd.concat(parts)
+
+
+def _within(rows: pd.DataFrame, cells: Sequence[Place]) -> pd.Series:
+    """Which rows are of one of the cells."""
+    known = {(place[0], place[2]) for place in cells}
+    at = zip(rows["corruption"], rows["severity"].astype(int), strict=True)
+    return pd.Series([place in known for place in at], index=rows.index, dtype=bool)
+
+
+def _labelled(table: pd.DataFrame, others: pd.DataFrame, names: tuple[str, str]) -> pd.DataFrame:
+    called = dict(zip((A, B), names, strict=True))
+    whole = pd.concat([table, others.astype(table.dtypes.to_dict())], ignore_index=True)
+    return whole.assign(model=whole["model"].map(called), baseline=whole["baseline"].map(called))
 
 
 def _figures(
@@ -132,34 +189,20 @@ def _figures(
     return result
 
 
-def _outcomes(table: pd.DataFrame, confidence: float) -> list[str]:
-    named = {"value": "difference", **{c: f"difference_{c}" for c in ("low", "high", "p_value", "q_value")}}
-    rows = table.rename(columns=named).assign(small=table["status"] == "insufficient").to_dict("records")
-    return [differences.outcome(row, "difference", confidence) for row in rows]
-
-
-def _fallen(
-    a: Revision, b: Revision, pairs: Sequence[tuple[str, str]], cells: Sequence[Place]
-) -> dict[str, Any] | None:
-    """The frame whose stored score fell most from A to B in one cell; None where none fell."""
-    known = {(place[0], place[2]) for place in cells}
+def _fallen(a: Revision, b: Revision, pairs: Sequence[tuple[str, str]], cells: Sequence[Place]) -> pd.DataFrame:
+    """The frames whose stored score fell from A to B in a cell, the deepest fall first."""
     on = ["task", "corruption", "family", "severity", "frame_id"]
-    best: dict[str, Any] | None = None
+    found = []
     for of_a, of_b in pairs:
         one = a.examples[a.examples["model"] == of_a].drop(columns="model")
         other = b.examples[b.examples["model"] == of_b]
         both = one.merge(other, on=on, suffixes=("_a", "_b"))
-        shared = [place in known for place in zip(both["corruption"], both["severity"].astype(int), strict=True)]
-        both = both[pd.Series(shared, index=both.index, dtype=bool)]
-        fall = (both["score_b"] - both["score_a"]).astype(float)
-        if fall.notna().any() and fall.min() < 0:
-            row = both.iloc[int(fall.argmin())].to_dict() | {"fall": float(fall.min()), "model_a": of_a}
-            if best is None or row["fall"] < best["fall"]:
-                best = {str(name): value for name, value in row.items()}
-    if best is None:
-        return None
-    frame = b.truth.frames.set_index("frame_id").loc[best["frame_id"]]
-    return best | {"clip_id": frame["clip_id"], "frame_index": int(frame["frame_index"])}
+        both["fall"] = (both["score_b"] - both["score_a"]).astype(float)
+        both = both[both["fall"] < 0]
+        found.append(both[_within(both, cells)].assign(model_a=of_a))
+    frames = b.truth.frames[["frame_id", "clip_id", "frame_index"]]
+    fallen = pd.concat(found).merge(frames, on="frame_id", how="left")
+    return fallen.sort_values("fall", kind="stable").reset_index(drop=True)
 
 
 def changed_params(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

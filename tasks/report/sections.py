@@ -6,6 +6,7 @@ from typing import Any, Final
 import pandas as pd
 
 from tasks import tables
+from tasks.gates import budget
 from tasks.layout import slug
 from tasks.metrics.robustness import Figure
 from tasks.params import Params
@@ -13,15 +14,16 @@ from tasks.report import figures, heatmaps, numbers, takeaways, verdict, wording
 
 Content = dict[str, Any]
 
-HONESTY: Final = (
-    "Synthetic corruption only: these figures are a stress test on corrupted copies of the data set, not a forecast of"
-    " the accuracy in the field. An interval in brackets holds at {confidence}: it says how far a figure may move with"
-    " other clips or images of the same kind, and nothing about another kind of data."
+INTERVALS: Final = (
+    "An interval in brackets holds at {confidence}: it says how far a figure may move with other clips or images of the"
+    " same kind, and nothing about another kind of data."
 )
 
 
-def header(params: Params, overview: pd.DataFrame, gates: pd.DataFrame, facts: Content, card: Content) -> Content:
-    """The verdict, the models, the run's facts and the figures at a glance."""
+def header(
+    params: Params, overview: pd.DataFrame, gates: pd.DataFrame, facts: Content, card: Content, honesty: str
+) -> Content:
+    """The verdict, how far the figures reach (`honesty`), the models, the run's facts and the figures at a glance."""
     outcomes = verdict.by_model(gates)
     revision = facts.get("commit")
     fields = [
@@ -33,7 +35,7 @@ def header(params: Params, overview: pd.DataFrame, gates: pd.DataFrame, facts: C
         ("Corrupted", wording.scaling(params.scale_to)),
         ("Seed", str(params.run.seed)),
         ("Device", facts.get("device")),
-        ("Date", facts.get("date")),
+        ("Date", wording.moment(facts["date"]) if facts.get("date") else None),
         ("Command", facts.get("command")),
     ]
     return {
@@ -42,7 +44,7 @@ def header(params: Params, overview: pd.DataFrame, gates: pd.DataFrame, facts: C
             {
                 "name": name,
                 "adapter": model.adapter,
-                "weights": model.weights.name,
+                "weights": model.weights_path.name or model.variant or "no weights",
                 "baseline": name == params.baseline,
                 "verdict": outcomes.get(name),
             }
@@ -61,7 +63,8 @@ def header(params: Params, overview: pd.DataFrame, gates: pd.DataFrame, facts: C
             }
             for row in overview.to_dict("records")
         ],
-        "honesty": HONESTY.format(confidence=wording.confidence(params.metrics.confidence)),
+        "honesty": honesty,
+        "intervals": INTERVALS.format(confidence=wording.confidence(params.metrics.confidence)),
     }
 
 
@@ -84,23 +87,27 @@ def gate_rows(gates: pd.DataFrame) -> list[Content]:
             query.append(("corruption", row["corruption"]))
         if not pd.isna(row["severity"]):
             query.append(("severity", int(row["severity"])))
-        evidence = "slices" if sliced else curve_id(task, row["corruption"]) if specific else f"curves-{task}"
+        shows = "latency" if task == budget.TASK else "slices" if sliced else "curve"
+        curve = curve_id(task, row["corruption"]) if specific else f"curves-{task}"
         rows.append(
             {
                 "status": row["status"],
                 "icon": icon,
                 "words": words,
                 "model": row["model"],
-                "what": f"{wording.TASK_NAMES.get(task, task)}: {wording.metric(row['metric'])}",
+                "what": f"{wording.TASK_NAMES.get(task, wording.headline(task))}: {wording.metric(row['metric'])}",
                 "where": verdict.where(row),
-                "observed": wording.figure(*(float(row[name]) for name in ("observed", "low", "high"))),
+                "observed": verdict.observed(row),
                 "threshold": verdict.bound(row),
                 "n": "–" if pd.isna(row["n_units"]) else str(int(row["n_units"])),
-                "reason": row["reason"],
+                "reason": wording.sentence(row["reason"]),
                 "rule": row["rule"],
-                "evidence": evidence,
+                "orders": [None if pd.isna(row[name]) else row[name] for name in ("observed", "threshold", "n_units")],
+                "evidence": curve if shows == "curve" else shows,
+                "shows": shows,
                 "slice": row["slice"] if sliced and row["slice"] != tables.ALL else row["class"] if sliced else "",
                 "query": query,
+                "pictures": [*query, ("slice", row["slice"])] if row["slice"] != tables.ALL else query,
             }
         )
     return rows
@@ -152,15 +159,15 @@ def _summed(summary: Summary, model: str, corruption: str, form: Callable[[float
 def _map_table(rows: pd.DataFrame, model: str, order: Sequence[tuple[str, str]], mpc: Summary, rpc: Summary) -> Content:
     own = rows[(rows["model"] == model) & (rows["severity"] > 0)]
     severities = sorted(int(s) for s in own["severity"].unique())
+    cells = {(row["corruption"], row["severity"]): row for row in own.to_dict("records")}
     lines = []
     for family, name in order:
         line: list[Content] = []
         for severity in severities:
-            cell = own[(own["corruption"] == name) & (own["severity"] == severity)]
-            if cell.empty:
+            row = cells.get((name, severity))
+            if row is None:
                 line.append({"text": ""})
                 continue
-            row = cell.to_dict("records")[0]
             told = wording.figure(row["value"], row["low"], row["high"])
             kept = wording.percent(row["retained"])
             known = not pd.isna(row["value"])
@@ -190,7 +197,11 @@ def _strength(row: Any) -> str:
 
 
 def degradation(
-    params: Params, scores: pd.DataFrame, overview: pd.DataFrame, charts: dict[str, figures.Figure]
+    params: Params,
+    scores: pd.DataFrame,
+    overview: pd.DataFrame,
+    charts: dict[str, figures.Figure],
+    styled: Callable[[int], Mapping[str, str]] = figures.style,
 ) -> list[Content]:
     """The degradation curves by task: a mean over all corruptions, then one small multiple for each."""
     found = []
@@ -204,9 +215,11 @@ def degradation(
         floors = {name: _floors(params, task, metric, family, name) for family, name in order}
         values = [float(v) for v in (*rows["value"], *rows["high"]) if not pd.isna(v)]
         values += [value for lines in floors.values() for _, value in lines]
-        top = min(1.0, 1.08 * max(values)) if values and max(values) > 0 else 1.0
+        # A little more than 1, or a marker at 1 would be cut in half.
+        top = min(1.04, 1.08 * max(values)) if values and max(values) > 0 else 1.0
         mean_key = f"curve-{task}-mean"
-        charts[mean_key] = figures.mean_curve(rows, models, metric=metric, top=top)
+        charts[mean_key] = figures.mean_curve(rows, models, metric=metric, top=top, styled=styled)
+        charts[mean_key]["layout"]["meta"]["pictures"] = {"task": task, "corruption": ""}
         multiples = [
             {
                 "id": mean_key,
@@ -217,11 +230,12 @@ def degradation(
         ]
         for _, name in order:
             key = curve_id(task, name)
-            charts[key] = figures.curve(rows, name, models, metric=metric, top=top, floors=floors[name])
+            charts[key] = figures.curve(rows, name, models, metric=metric, top=top, floors=floors[name], styled=styled)
+            charts[key]["layout"]["meta"]["pictures"] = {"task": task, "corruption": name}
             multiples.append(
                 {
                     "id": key,
-                    "name": wording.corruption(name).capitalize(),
+                    "name": wording.headline(wording.corruption(name)),
                     "takeaway": takeaways.curve_takeaway(rows, name, models),
                     "corruption": name,
                 }
@@ -232,8 +246,9 @@ def degradation(
                 "name": wording.TASK_NAMES[task],
                 "metric": wording.metric(metric),
                 "takeaway": takeaways.task_takeaway(overview, task),
-                "models": [{"name": m, **figures.style(i)} for i, m in enumerate(models)],
+                "models": [{"name": m, **styled(i)} for i, m in enumerate(models)],
                 "multiples": multiples,
+                "gated": any(floors.values()),
                 "table": _curve_table(rows, models, order),
             }
         )
@@ -259,6 +274,7 @@ def _curve_table(rows: pd.DataFrame, models: Sequence[str], order: Sequence[tupl
     lines: list[Content] = [
         {
             "corruption": "clean",
+            "name": tables.CLEAN,
             "severity": "0",
             "strength": "",
             "values": [
@@ -266,6 +282,17 @@ def _curve_table(rows: pd.DataFrame, models: Sequence[str], order: Sequence[tupl
                 for found in (numbers.clean_figure(rows, model) for model in models)
             ],
         }
+    ]
+    means = {model: dict(numbers.mean_curve(rows, model)) for model in models}
+    lines += [
+        {
+            "corruption": "mean of all corruptions",
+            "name": "",
+            "severity": str(severity),
+            "strength": "",
+            "values": [wording.number(points.get(severity)) for points in means.values()],
+        }
+        for severity in sorted({severity for points in means.values() for severity in points} - {0})
     ]
     for _, name in order:
         own = rows[rows["corruption"] == name]
@@ -276,5 +303,5 @@ def _curve_table(rows: pd.DataFrame, models: Sequence[str], order: Sequence[tupl
                 for model in models
             ]
             line = {"corruption": wording.corruption(name), "severity": str(severity), "values": values}
-            lines.append({**line, "strength": _strength(next(iter(here.values())))})
+            lines.append({**line, "name": name, "strength": _strength(next(iter(here.values())))})
     return {"models": list(models), "lines": lines}

@@ -25,22 +25,28 @@ class Revision:
     Attributes:
         name: as the user gave it.
         params: of that revision.
-        scores: its table.
+        scores: its models' own rows of its table.
+        whole: all of that table.
         replicates: its table.
         examples: its table.
         truth: its scored frames.
+        gallery: the folder of its pictures; None where they are not at hand.
+        no_gallery: why, as a sentence.
     """
 
     name: str
     params: Params
     scores: pd.DataFrame
+    whole: pd.DataFrame
     replicates: pd.DataFrame
     examples: pd.DataFrame
     truth: GroundTruth
+    gallery: Path | None = None
+    no_gallery: str = ""
 
     @classmethod
     def read(cls, name: str, params: Params, scores: Path, folder: Path) -> "Revision":
-        """Read a revision from its folders scores/ and tables/.
+        """Read a revision from its folders scores/ and tables/, without pictures.
 
         Raises:
             InputError: a table is missing or made by another version.
@@ -50,6 +56,7 @@ class Revision:
             name=name,
             params=params,
             scores=own[own["baseline"].isna() & own["model"].isin(list(params.models))],
+            whole=own,
             replicates=tables.read("replicates", scores / "replicates.parquet"),
             examples=tables.read("examples", scores / "examples.parquet"),
             truth=load(params, folder),

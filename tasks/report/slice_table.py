@@ -58,6 +58,8 @@ def slice_table(params: Params, table: pd.DataFrame) -> dict[str, Any]:
                 cell["text"] = _SHOWN[head](first)
             elif head == "Status":
                 cell["text"] = wording.status(row["status"])
+            elif head == "Slice":
+                cell["link"] = [(name, row[name]) for name in ("task", "model", "slice")]
             if exported != companions.line([cell["text"]]):
                 cell["csv"] = exported
             line.append(cell)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from tasks import tables
 from tasks.params import Params
-from tasks.report import differences, numbers, takeaways, verdict, wording
+from tasks.report import differences, numbers, shift, takeaways, verdict, wording
 
 LIMIT: Final = 60_000
 """Characters; code hosts cut a comment off at 65,536."""
@@ -15,7 +15,13 @@ LIMIT: Final = 60_000
 WORST_SLICES: Final = 5
 
 
-def summary(params: Params, overview: pd.DataFrame, slices: pd.DataFrame, gates: pd.DataFrame) -> str:
+def summary(
+    params: Params,
+    overview: pd.DataFrame,
+    slices: pd.DataFrame,
+    gates: pd.DataFrame,
+    honesty: str = shift.SYNTHETIC,
+) -> str:
     """The summary as Markdown, shorter than LIMIT whatever the run.
 
     Args:
@@ -23,11 +29,12 @@ def summary(params: Params, overview: pd.DataFrame, slices: pd.DataFrame, gates:
         overview: As `numbers.overview` gives it.
         slices: As `numbers.slices` gives it.
         gates: As `tasks.gates.evaluate` gives it.
+        honesty: How far the figures reach, as `shift.honesty` gives it.
     """
     outcome = verdict.verdict(gates)
     blocks = [
         f"# {outcome.icon} {outcome.text}",
-        f"{outcome.detail} Synthetic corruption only: a stress test, no forecast of the field.",
+        f"{outcome.detail} {honesty}",
         f"Corrupted {wording.scaling(params.scale_to)}.",
         *_overview(params, overview),
         *_comparison(params, slices),
@@ -101,9 +108,9 @@ def _gates(gates: pd.DataFrame) -> list[str]:
         [
             " ".join(verdict.STATUS_WORDS[row["status"]]),
             row["model"],
-            f"{wording.TASK_NAMES.get(row['task'], row['task'])}: {wording.metric(row['metric'])}",
+            f"{wording.TASK_NAMES.get(row['task'], wording.headline(row['task']))}: {wording.metric(row['metric'])}",
             verdict.where(row),
-            wording.figure(*(float(row[name]) for name in ("observed", "low", "high"))),
+            verdict.observed(row),
             verdict.bound(row),
         ]
         for row in rows.to_dict("records")

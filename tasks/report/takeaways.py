@@ -1,6 +1,6 @@
 """One-sentence takeaways, computed from the tables that the page shows."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import pandas as pd
@@ -109,6 +109,26 @@ def gain_sentence(table: pd.DataFrame, model: str, baseline: str) -> str:
             parts = [f"{count} {_COUNTED[name][count > 1]}" for name, count in counts.items() if count]
             told += f" mPC on {len(rows)} {words}: {', '.join(parts)}."
     return told
+
+
+def difference_takeaway(lines: pd.DataFrame, called: Callable[[str], str] = wording.slice_name) -> str:
+    """One sentence about a map of differences: what its cells come to, and the lowest of them.
+
+    Args:
+        lines: slice, column, difference and outcome; a figure of the baseline's own is no difference.
+        called: how a slice's name is told.
+    """
+    rows = lines[lines["difference"].notna()]
+    if "own" in rows:
+        rows = rows[rows["own"].isna()]
+    if rows.empty:
+        return "No difference is known."
+    counts = differences.tally(rows["outcome"])
+    parts = [f"{count} {_COUNTED[name][count > 1]}" for name, count in counts.items() if count and name in _COUNTED]
+    lowest = _lowest(rows, "difference")
+    column = str(lowest["column"]).replace("\n", " ")
+    told = f"lowest {wording.change(lowest['difference'])} ({called(str(lowest['slice']))}; {column})"
+    return f"{len(rows)} differences: {', '.join([*parts, told])}."
 
 
 _COUNTED: Final[Mapping[str, tuple[str, str]]] = {

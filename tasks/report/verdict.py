@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from tasks.report import wording
+from tasks.report import amounts, wording
 
 ORDER: Final = ("fail", "uncertain", "insufficient", "not_run", "pass")
 """How gate rows are sorted: what stops a release first."""
@@ -63,15 +63,26 @@ def ordered(gates: pd.DataFrame) -> pd.DataFrame:
     return gates.sort_values("status", key=lambda column: column.map(place), kind="stable").reset_index(drop=True)
 
 
+def observed(gate: Mapping[Any, Any]) -> str:
+    """What a gate looked at, as a figure with its interval; latency and memory with their unit."""
+    told = amounts.of_gate(gate)
+    return told[0] if told else wording.figure(*(float(gate[name]) for name in ("observed", "low", "high")))
+
+
 def bound(gate: Mapping[Any, Any]) -> str:
     """A gate's threshold with its direction; a drop is how far the figure may fall."""
+    if (told := amounts.of_gate(gate)) is not None:
+        return told[1]
     rule, text = str(gate["rule"]), wording.number(gate["threshold"])
     sign = "drop ≤" if "drops by at most" in rule else "≤" if "<=" in rule else "≥"
     return f"{sign} {text}"
 
 
 def where(gate: Mapping[Any, Any]) -> str:
-    """What a gate looked at, as words: corruption or family, severity, slice, class."""
+    """What a gate looked at, as words: corruption or family, severity, slice, class.
+
+    The mean over all corruptions and severities is what most gates look at: it is said only where nothing else is.
+    """
     parts = []
     corruption, family = gate["corruption"], gate["family"]
     clean = corruption == "clean" or gate["severity"] == 0
@@ -81,12 +92,14 @@ def where(gate: Mapping[Any, Any]) -> str:
         parts.append(wording.corruption(corruption))
     elif isinstance(family, str) and family not in ("all", "clean"):
         parts.append(f"family {family.replace('_', ' ')}")
-    else:
+    elif not pd.isna(gate["severity"]):
         parts.append("mean of all corruptions")
-    if not clean:
-        parts.append("mean of severities" if pd.isna(gate["severity"]) else f"severity {int(gate['severity'])}")
+    if not clean and not pd.isna(gate["severity"]):
+        parts.append(f"severity {int(gate['severity'])}")
+    elif parts and not clean:
+        parts.append("mean of severities")
     if gate["slice"] != "all":
         parts.append(wording.slice_name(gate["slice"]))
     if gate["class"] != "all":
         parts.append(f"class {gate['class']}")
-    return ", ".join(parts)
+    return ", ".join(parts) or "mean of all corruptions"

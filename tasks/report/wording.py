@@ -1,7 +1,9 @@
 """Numbers and names as the page and the summary write them."""
 
 import math
+import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 import pandas as pd
@@ -19,6 +21,38 @@ TASK_NAMES: Final[Mapping[str, str]] = {
 METRIC_NAMES: Final[Mapping[str, str]] = {
     "accuracy": "accuracy",
     "macro_f1": "macro F1",
+    "top5": "top-5 accuracy",
+    "ece": "calibration error (ECE)",
+    "ece_scaled": "ECE after scaling",
+    "aurc": "risk over coverage (AURC)",
+    "selective_accuracy": "accuracy where it answers",
+    "tide_cls": "TIDE: class wrong",
+    "tide_loc": "TIDE: place wrong",
+    "tide_both": "TIDE: class and place wrong",
+    "tide_dupe": "TIDE: found twice",
+    "tide_bkg": "TIDE: nothing there",
+    "tide_miss": "TIDE: missed",
+    "operating_precision": "precision at the threshold",
+    "operating_recall": "recall at the threshold",
+    "operating_f1": "F1 at the threshold",
+    "act_precision": "precision to act on",
+    "act_recall": "recall to act on",
+    "observe_precision": "precision to observe",
+    "observe_recall": "recall to observe",
+    "d_ece": "calibration error (D-ECE)",
+    "d_ece_scaled": "D-ECE after scaling",
+    "boundary_f1": "boundary F1",
+    "merged": "objects merged",
+    "split": "objects split",
+    "id_switches": "ID switches",
+    "missed_events": "missed events",
+    "time_to_detect_frames": "frames to detect",
+    "time_to_detect_s": "seconds to detect",
+    "false_alarms_per_1000_frames": "false alarms per 1000 frames",
+    "false_alarms_per_minute": "false alarms per minute",
+    "switches_per_200_frames": "ID switches per 200 frames",
+    "hota_oracle_association": "HOTA, association perfect",
+    "hota_oracle_detection": "HOTA, detection perfect",
     "map": "mAP",
     "ap50": "AP50",
     "ap75": "AP75",
@@ -37,6 +71,14 @@ METRIC_NAMES: Final[Mapping[str, str]] = {
     "mota": "MOTA",
     "motp": "MOTP",
     "idf1": "IDF1",
+    "latency_p50_ms": "p50 latency",
+    "latency_p95_ms": "p95 latency",
+    "latency_p99_ms": "p99 latency",
+    "latency_max_ms": "slowest frame",
+    "frames_per_s": "throughput",
+    "peak_memory_mb": "memory added",
+    "process_memory_mb": "memory of the process",
+    "peak_device_memory_mb": "device memory",
     "mpc": "mPC",
     "rpc": "rPC",
     "mpc_15": "mPC (benchmark of 15)",
@@ -53,23 +95,53 @@ DEFINITIONS: Final[Mapping[str, str]] = {
 
 
 def metric(name: str) -> str:
-    """A metric's id as people write it."""
+    """A metric's id as people write it.
+
+    Examples:
+        >>> metric("id_switches"), metric("mask_tide_miss"), metric("coverage")
+        ('ID switches', 'mask TIDE: missed', 'coverage')
+    """
+    if name.startswith("mask_") and name not in METRIC_NAMES:
+        return f"mask {metric(name.removeprefix('mask_'))}"
     return METRIC_NAMES.get(name, name)
 
 
 def corruption(name: str) -> str:
-    """A corruption's id with spaces."""
-    return name.replace("_", " ")
+    """A corruption's id with spaces, and codecs as they are written.
+
+    Examples:
+        >>> corruption("low_light"), corruption("h264_bitrate"), corruption("jpeg_compression")
+        ('low light', 'H.264 bitrate', 'JPEG compression')
+    """
+    return re.sub(r"\b(jpeg|h264|h265|av1|iso)\b", lambda found: _SPELT[found[0]], name.replace("_", " "))
+
+
+_SPELT: Final[Mapping[str, str]] = {"jpeg": "JPEG", "h264": "H.264", "h265": "H.265", "av1": "AV1", "iso": "ISO"}
+
+
+def headline(text: str) -> str:
+    """A text with a capital first, the rest as it is.
+
+    Examples:
+        >>> headline("low light + JPEG compression")
+        'Low light + JPEG compression'
+    """
+    return text[:1].upper() + text[1:]
 
 
 def number(value: float | None, places: int = 3) -> str:
     """A figure, or a dash where there is none.
 
     Examples:
-        >>> number(0.12345), number(float("nan"))
-        ('0.123', '–')
+        >>> number(0.12345), number(-0.12345), number(-0.0001), number(float("nan"))
+        ('0.123', '−0.123', '0.000', '–')
     """
-    return "–" if absent(value) else f"{float(value or 0.0):.{places}f}"
+    return "–" if absent(value) else _signed(f"{float(value or 0.0):.{places}f}")
+
+
+def _signed(text: str) -> str:
+    """Digits with a true minus sign, none before zeros."""
+    return text.replace("-", "−") if text.strip("-0.") else text.lstrip("-")
 
 
 def percent(value: float | None) -> str:
@@ -79,7 +151,7 @@ def percent(value: float | None) -> str:
         >>> percent(0.5021)
         '50 %'
     """
-    return "–" if absent(value) else f"{100 * float(value or 0.0):.0f} %"
+    return "–" if absent(value) else f"{number(100 * float(value or 0.0), 0)} %"
 
 
 def change(value: float | None, places: int = 3) -> str:
@@ -106,7 +178,7 @@ def figure(value: float, low: float, high: float) -> str:
     if any(absent(part) for part in (value, low, high)):
         return number(value)
     places = 2 if high - low >= 0.02 else 3
-    return f"{number(value)} [{low:.{places}f}, {high:.{places}f}]"
+    return f"{number(value)} [{number(low, places)}, {number(high, places)}]"
 
 
 def share(value: float, low: float, high: float) -> str:
@@ -118,10 +190,35 @@ def share(value: float, low: float, high: float) -> str:
     """
     if any(absent(part) for part in (value, low, high)):
         return percent(value)
-    return f"{percent(value)} [{100 * low:.0f}, {100 * high:.0f}]"
+    return f"{percent(value)} [{number(100 * low, 0)}, {number(100 * high, 0)}]"
 
 
-def difference(value: float, low: float, high: float) -> str:
+def sentence(text: str) -> str:
+    """A sentence of plain ASCII signs as the page prints them.
+
+    Examples:
+        >>> sentence("0.3 against 0.2 of model-2: a drop of -0.1, [-0.2, 0.1] <= 0.02.")
+        '0.3 against 0.2 of model-2: a drop of −0.1, [−0.2, 0.1] ≤ 0.02.'
+    """
+    text = re.sub(r"(?<![\w.])-(?=[\d.])", "−", text)
+    return text.replace(" >= ", " ≥ ").replace(" <= ", " ≤ ")
+
+
+def moment(text: str) -> str:
+    """A time in ISO 8601 as people write it, to the minute; other text as it is.
+
+    Examples:
+        >>> moment("2026-11-21T17:54:08+00:00"), moment("today")
+        ('2026-11-21 17:54 UTC', 'today')
+    """
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return f"{at:%Y-%m-%d %H:%M}" + ("" if at.tzinfo is None else f" {at.tzname()}")
+
+
+def difference(value: float, low: float, high: float, places: int = 3) -> str:
     """A difference with its interval, where there is one; the ends keep their sign when they round to zero.
 
     Examples:
@@ -129,9 +226,9 @@ def difference(value: float, low: float, high: float) -> str:
         '−0.021 [−0.043, +0.000]'
     """
     if any(absent(part) for part in (value, low, high)):
-        return change(value)
-    ends = (f"{'+' if end > 0 else '−' if end < 0 else ''}{abs(end):.3f}" for end in (low, high))
-    return f"{change(value)} [{', '.join(ends)}]"
+        return change(value, places)
+    ends = (f"{'+' if end > 0 else '−' if end < 0 else ''}{abs(end):.{places}f}" for end in (low, high))
+    return f"{change(value, places)} [{', '.join(ends)}]"
 
 
 def probability(value: float | None) -> str:

@@ -91,6 +91,24 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
             _field("ms", pa.float64()),
         ]
     ),
+    # What single frames cost a deployed model, and what running it takes: facts of one machine, in no digest of a part.
+    # One row per frame and fact: decode_ms, preprocess_ms, infer_ms, postprocess_ms, track_ms and output_ms, idle_ms,
+    # wall_ms, detections; per batch, apart from those: batch_ms; per model: peak_memory_mb and the like. MB are 10^6 B.
+    "latency": pa.schema(
+        [
+            _field("model", pa.string()),
+            *_CELL,
+            _field("severity", pa.int16()),
+            _field("device", pa.string(), null=True),
+            _field("threads", pa.int32(), null=True),
+            _field("batch_size", pa.int32(), null=True),
+            _field("frame_id", pa.int64(), null=True),  # null: a fact of a batch, or of all frames
+            _field("fact", pa.string()),  # its unit in the name
+            _field("value", pa.float64(), null=True),
+            _field("status", pa.string()),  # ok | not_applicable | failed
+            _field("note", pa.string(), null=True),  # why there is no value
+        ]
+    ),
     # Facts of clips as a codec left them, whatever the model: bitrate_kbps, bits_per_pixel, qp_mean and the like.
     "coding": pa.schema(
         [
@@ -149,6 +167,24 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
             _field("n_objects", pa.int32()),
             _field("status", pa.string()),
             _field("note", pa.string(), null=True),  # of a status: `74 of 75 cells`
+        ]
+    ),
+    # What really shifted data cost and what corruptions that imitate the shift cost, by task and model: docs/scores.md.
+    "shifts": pa.schema(
+        [
+            _field("shift", pa.string()),
+            _field("figure", pa.string()),
+            _field("task", pa.string(), null=True),  # null: of the data alone
+            _field("model", pa.string(), null=True),  # null: of the data, or of all models together
+            _field("corruption", pa.string(), null=True),
+            _field("severity", pa.int16(), null=True),
+            _field("side", pa.string(), null=True),  # shifted | reference
+            _field("value", pa.float64(), null=True),
+            _field("low", pa.float64(), null=True),
+            _field("high", pa.float64(), null=True),
+            _field("n_units", pa.int32(), null=True),  # of the smaller side that enters
+            _field("status", pa.string()),
+            _field("note", pa.string(), null=True),
         ]
     ),
     # The headline of each cell, slice (or class) in every resample: what paired differences are made from, also with

@@ -1,5 +1,7 @@
 """The command line: exit statuses, one sentence for a user's mistake, nothing half written."""
 
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -90,6 +92,7 @@ def test_check_says_what_is_in_order(path: Path, capsys: pytest.CaptureFixture[s
     assert cli.main(["check"]) == 0
     out = capsys.readouterr().out
     assert "1 model(s), 2 corruption(s)" in out
+    assert "slices: 0 beside all data are in order" in out
     assert "5 parts on" in out
     (path.parent / "data/images/0-1.png").write_bytes(b"no picture")
     assert cli.main(["check"]) == 0  # one among good ones: said and counted
@@ -99,6 +102,25 @@ def test_check_says_what_is_in_order(path: Path, capsys: pytest.CaptureFixture[s
     tiny.change(path, run={"strict": True})
     assert cli.main(["check"]) == 2
     assert "0-1.png" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("slices", "told"),
+    [
+        ({"attributes": ["frame_indx"]}, "slices.attributes: 'frame_indx' is not a column of the table frames"),
+        ({"object": ["ocluded"]}, "slices.object: 'ocluded' is not a column of the table objects"),
+        ({"query": {"late": "frame_indx > 1"}}, "did you mean 'frame_index'?"),
+        ({"shifted": {"late": {"where": "frame_index > 9"}}}, "holds for none of the 12 scored frames"),
+    ],
+)
+def test_check_says_which_slice_the_data_set_lacks(
+    path: Path, capsys: pytest.CaptureFixture[str], slices: dict[str, object], told: str
+) -> None:
+    edit(path, slices=slices)
+    assert cli.main(["check"]) == 2
+    err = capsys.readouterr().err
+    assert told in err
+    assert "Traceback" not in err
 
 
 def test_all_stages_on_ones_own_data(path: Path, command: Command, prefect: dict[str, str]) -> None:
@@ -114,7 +136,9 @@ def test_all_stages_on_ones_own_data(path: Path, command: Command, prefect: dict
     assert (path.parent / ".stormglass/parts").is_dir()  # shared by all runs of these params
     url = prefect["PREFECT_API_URL"]
     found = {item["key"]: item for item in httpx.post(f"{url}/artifacts/latest/filter", json={}).json()}
-    assert set(found) == {"stormglass-verdict", "stormglass-scores", "stormglass-report"}
+    assert set(found) == {f"stormglass-{name}" for name in ("verdict", "scores", "gates", "report")}
+    (row,) = json.loads(found["stormglass-gates"]["data"])
+    assert (row["status"], row["model"], row["threshold"]) == ("fail", "m0", 0.99)
     assert found["stormglass-verdict"]["data"] == (out / "reports/summary.md").read_text()
     assert '"metric": "map"' in found["stormglass-scores"]["data"]
     assert (out / "reports/robustness.html").as_uri() in found["stormglass-report"]["data"]
@@ -150,10 +174,12 @@ def test_doctor_names_what_to_install(capsys: pytest.CaptureFixture[str], monkey
     def missing() -> str:
         raise doctor.Missing(doctor._explain("cv2", ImportError("libGL.so.1: cannot open shared object file")))
 
-    for name in ("_python", "_packages", "_onnxruntime", "_device", "_image", "_video", "_prefect", "_dvc", "_disk"):
-        monkeypatch.setattr(doctor, name, lambda *_: "fine")
+    checks = ("python", "packages", "onnxruntime", "device", "image", "video", "prefect", "dvc", "disk")
+    for name in checks:
+        monkeypatch.setattr(doctor, f"_{name}", lambda *_: "fine")
     monkeypatch.setattr(doctor, "_opencv", missing)
     assert doctor.examine() == 1
     out = capsys.readouterr().out
     assert "failed  opencv" in out
+    assert re.search(r"ok +adapters +classical, onnx, python, recorded, small, torchscript, torchvision", out)
     assert "apt-get install libgl1" in out

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -13,7 +14,7 @@ from tasks import tables
 from tests.conftest import SmallRun
 from tests.flows.conftest import environment
 
-STAGES = {"stages": {name: {"cmd": "true", "outs": [name]} for name in ("tables", "scores")}}
+STAGES = {"stages": {name: {"cmd": "true", "outs": [name]} for name in ("tables", "scores", "gallery")}}
 
 
 def run(folder: Path, *command: str) -> str:
@@ -39,6 +40,11 @@ def better(root: Path) -> None:
         table = table[table["model"] == "crossing-v2"].assign(model="crossing-v1")
         path.unlink()  # a link into DVC's cache
         tables.write(name, table, path)
+    path = root / "gallery/gallery.parquet"
+    table = tables.read("gallery", path)
+    table = table[table["model"] == "crossing-v2"].assign(model="crossing-v1")
+    path.unlink()
+    tables.write("gallery", table, path)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +59,7 @@ def project(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> Pa
     params["models"].pop("crossing-v2")
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     (folder / "dvc.yaml").write_text(yaml.safe_dump(STAGES))
-    (folder / ".gitignore").write_text("/tables\n/scores\n/reports\n")
+    (folder / ".gitignore").write_text("/tables\n/scores\n/gallery\n/reports\n")
     run(root, "git", "init", "-q")
     run(folder, sys.executable, "-m", "dvc", "init", "-q", "--subdir")
     commit(folder, "First scores")
@@ -77,7 +83,9 @@ def test_two_commits(
     project: Path, small_run: SmallRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = compare(project, monkeypatch, "one", "HEAD")
-    assert capsys.readouterr().out.endswith(f"{project}/reports/comparison.md\n")
+    reports = project / "reports"
+    assert capsys.readouterr().out.endswith(f"{reports}/comparison.md\n{reports}/comparison.html\n")
+    assert "(comparison.html)" in text
     assert text.startswith("# HEAD against one\n")
     assert "Train for longer" in text
     assert "First scores" not in text
@@ -102,6 +110,7 @@ def test_the_workspace(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("words", "message"),
     [
         (["one", "one"], "Expected two revisions to compare"),
+        (["HEAD", "HEAD~0"], "Expected two revisions to compare, got two names of commit"),
         (["one", "nothing"], "'nothing' is no revision that git knows"),
         (["one", "HEAD", "--model", "crossing-v1"], "expected A=B"),
         (["one", "HEAD", "--model", "crossing-v1=v9"], "HEAD has no model 'v9'"),
@@ -124,6 +133,69 @@ def test_outputs_that_the_cache_lacks(
     assert "The scores/ of revision one are not in the local cache: `git checkout one` and `dvc pull`" in told
     assert len(told.splitlines()) == 1
     assert not (clone / "inside/reports").exists()
+
+
+def test_pictures_that_the_cache_lacks_are_said(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Everything else is compared all the same; pictures of the other revision are shown."""
+    copy = tmp_path / "copy"
+    shutil.copytree(project.parent, copy, symlinks=True)
+    gallery = yaml.safe_load((copy / "inside/dvc.lock").read_text())["stages"]["gallery"]["outs"][0]["md5"]
+    cache = copy / "inside/.dvc/cache/files/md5"
+    (cache / gallery[:2] / gallery[2:]).unlink()
+    compare(copy / "inside", monkeypatch, "one", "HEAD")
+    page = (copy / "inside/reports/comparison.html").read_text(encoding="utf-8")
+    assert "The gallery/ of revision HEAD are not in the local cache" in page
+    assert page.count("data:image/webp") >= 1
+
+
+def test_scores_of_another_version(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A table with other columns is named with its revision, in one sentence."""
+    path = project / "scores/scores.parquet"
+    before = path.read_bytes()
+    older = pq.read_table(path).drop_columns(["q_value"])
+    try:
+        path.unlink()
+        pq.write_table(older, path)
+        commit(project, "Scores of another version")
+        compare(project, monkeypatch, "one", "HEAD", status=2)
+    finally:
+        path.unlink()
+        path.write_bytes(before)
+        run(project, "git", "reset", "-q", "--hard", "HEAD~1")
+    told = capsys.readouterr().err
+    assert "q_value" in told
+    assert "revision HEAD, scores/scores.parquet" in told
+    assert len(told.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ("out/this.md", ["this.html", "this.md"]),
+        ("out/this.html", ["this.html", "this.md"]),
+        ("out", ["comparison.html", "comparison.md"]),
+    ],
+)
+def test_where_it_is_written(
+    project: Path, tmp_path: Path, given: str, made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    assert cli.main(["compare", "one", "HEAD", "--to", str(tmp_path / given)]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == made
+    assert f"({made[0]})" in (tmp_path / "out" / made[1]).read_text(encoding="utf-8")
+
+
+def test_a_file_that_is_neither_is_refused(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("mine")
+    monkeypatch.chdir(project)
+    assert cli.main(["compare", "one", "HEAD", "--to", str(file)]) == 2
+    assert "expected a file that ends in .md or .html, or a folder" in capsys.readouterr().err
+    assert file.read_text() == "mine"
 
 
 def test_params_of_another_version(

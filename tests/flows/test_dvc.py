@@ -66,6 +66,7 @@ def test_what_one_stage_writes_another_reads(found: dict[str, Any]) -> None:
         ("slices", "score"),
         ("policy", "score"),
         ("corruptions", "infer"),
+        ("latency", "infer"),
         ("train", "train"),
         ("crossing", "crossing"),
     ],

@@ -12,183 +12,17 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from tasks import corruptions, gallery, tables
-from tasks.gallery import overlay, picks, pictures
+from tasks.gallery import overlay, pictures
 from tasks.gallery.source import Source
 from tasks.layout import Layout
 from tasks.params import Params, parse
-
-WIDTH, HEIGHT, CLIPS, LENGTH = 400, 240, 3, 4
-MODELS = ("v1", "v2")
-TASKS = ("detection", "instance", "semantic", "tracking", "classification")
-NOISE = "gaussian_noise + gamma during 1:3"
-CELLS = [("clean", "clean", 0)] + [
-    (name, family, severity)
-    for name, family in (("defocus_blur", "blur"), (NOISE, "noise"), ("h264", "compression"))
-    for severity in (1, 3)
-]
-
-
-def frame_of(frame_id: int) -> np.ndarray:
-    rng = np.random.default_rng(frame_id)
-    small = rng.integers(0, 255, (12, 20, 3), dtype=np.uint8)
-    return cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
-
-
-def rectangle(x0: int, y0: int, x1: int, y1: int) -> bytes:
-    mask = np.zeros((HEIGHT, WIDTH), dtype=np.uint8, order="F")
-    mask[y0:y1, x0:x1] = 1
-    return coco_mask.encode(mask)["counts"]
+from tests import gallery_run
+from tests.gallery_run import CLIPS, HEIGHT, LENGTH, NOISE, TASKS, WIDTH, frame_of, score_of
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> tuple[Params, Layout]:
-    """A run of 3 clips of 4 frames with every task, as the stages before the gallery would leave it."""
-    root = tmp_path_factory.mktemp("run")
-    layout = Layout(root)
-    params = parse(
-        {
-            "dataset": {"path": str(root / "data")},
-            "models": {name: {"adapter": "small", "weights": f"{name}.safetensors"} for name in MODELS},
-            "corruptions": {
-                "blur": ["defocus_blur"],
-                "noise": [NOISE],
-                "compression": [{"h264": {"crf": [23, 37, 51]}}],
-            },
-            "severities": [1, 3],
-            "scale_to": 120,
-            "report": {"pictures": 60},
-            "run": {"seed": 7},
-        }
-    )
-    (root / "data").mkdir()
-    frames, objects, maps = [], [], []
-    for clip in range(CLIPS):
-        for index in range(LENGTH):
-            frame_id = clip * LENGTH + index
-            Image.fromarray(frame_of(frame_id)).save(root / "data" / f"{frame_id}.png")
-            frames.append(
-                {
-                    **dict.fromkeys(tables.SCHEMAS["frames"].names),
-                    "frame_id": frame_id,
-                    "clip_id": f"clip{clip}",
-                    "frame_index": index,
-                    "label_id": index % 2,
-                    "source_file": f"{frame_id}.png",
-                    "width_px": WIDTH,
-                    "height_px": HEIGHT,
-                }
-            )
-            for place in range(2 + (frame_id == 5)):
-                box = (40 + 120 * place, 60, 100 + 120 * place, 160)
-                objects.append(
-                    {
-                        **dict.fromkeys(tables.SCHEMAS["objects"].names),
-                        "object_id": len(objects),
-                        "frame_id": frame_id,
-                        "class_id": 3,
-                        "area_px": 6000.0,
-                        **dict(zip(("x0_px", "y0_px", "x1_px", "y1_px"), map(float, box), strict=True)),
-                        "mask": rectangle(*box),
-                        "track_id": place,
-                        "crowd": False,
-                        "ignore": False,
-                    }
-                )
-            truth = np.zeros((HEIGHT, WIDTH), np.uint8)
-            truth[HEIGHT // 2 :] = 1
-            truth[:10] = tables.IGNORE
-            maps.append({"frame_id": frame_id, "label_map": tables.encode_label_map(truth)})
-    classes = [("object", 3, "car"), ("semantic", 0, "sky"), ("semantic", 1, "road")]
-    classes += [("label", 0, "red"), ("label", 1, "green")]
-    tables.write("frames", pd.DataFrame(frames), layout.tables / "frames.parquet")
-    tables.write("objects", pd.DataFrame(objects), layout.tables / "objects.parquet")
-    tables.write("semantic", pd.DataFrame(maps), layout.tables / "semantic.parquet")
-    class_table = pd.DataFrame(classes, columns=["kind", "class_id", "name"])
-    tables.write("classes", class_table, layout.tables / "classes.parquet")
-    _predictions(layout)
-    _scores(layout)
-    return params, layout
-
-
-def _predictions(layout: Layout) -> None:
-    cells = []
-    # The model's own ids differ from the data set's; they meet by name.
-    described = {"object": {"0": "car"}, "semantic": {"4": "sky", "5": "road"}, "label": {"1": "green", "2": "red"}}
-    for model in MODELS:
-        for name, family, severity in CELLS:
-            rows = []
-            for frame_id in range(CLIPS * LENGTH):
-                empty = dict.fromkeys(tables.SCHEMAS["predictions"].names)
-                for box, score, track in (((42, 60, 100, 160), 0.9, 1), ((300, 20, 360, 60), 0.6, None)):
-                    row = {**empty, "frame_id": frame_id, "class_id": 0, "score": score, "track_id": track}
-                    row |= dict(zip(("x0_px", "y0_px", "x1_px", "y1_px"), map(float, box), strict=True))
-                    rows.append({**row, "mask": rectangle(*box)})
-                rows.append({**rows[-1], "score": 0.1})
-                found = np.full((HEIGHT, WIDTH), 4, np.uint8)
-                found[HEIGHT // 2 + 20 :] = 5
-                more = {"label_map": tables.encode_label_map(found), "probabilities": [0.25, 0.75]}
-                rows.append({**empty, "frame_id": frame_id, **more})
-            table = pd.DataFrame(rows)
-            table["prediction_id"] = range(len(table))
-            table["track_id"] = table["track_id"].astype("Int64")
-            part = f"{model}/{name}/{severity}/a.parquet"
-            tables.write("predictions", table, layout.predictions / part)
-            cells.append(
-                {
-                    **dict.fromkeys(tables.SCHEMAS["cells"].names),
-                    "model": model,
-                    "corruption": name,
-                    "family": family,
-                    "severity": severity,
-                    "shard": "a",
-                    "part": part,
-                    "status": "ok",
-                }
-            )
-    tables.write("cells", pd.DataFrame(cells), layout.predictions / "cells.parquet")
-    facts = [
-        {"corruption": "h264", "family": "compression", "severity": severity, "clip_id": f"clip{clip}"}
-        | {"fact": "bitrate_kbps", "value": 100.0 / severity + clip}
-        for severity in (1, 3)
-        for clip in range(CLIPS)
-    ]
-    tables.write("coding", pd.DataFrame(facts), layout.predictions / "coding.parquet")
-    text = json.dumps({model: {**described, "tasks": list(TASKS)} for model in MODELS})
-    (layout.predictions / "models.json").write_text(text)
-
-
-def _scores(layout: Layout) -> None:
-    row = dict.fromkeys(tables.SCHEMAS["scores"].names)
-    row |= {"corruption": "clean", "family": "clean", "severity": 0, "slice": "all", "class": "all", "status": "ok"}
-    row |= {"n_units": 3, "n_frames": 12, "n_objects": 25, "metric": "operating_threshold", "value": 0.5}
-    rows = [{**row, "model": model, "task": task} for model in MODELS for task in ("detection", "instance")]
-    tables.write("scores", pd.DataFrame(rows), layout.scores / "scores.parquet")
-    examples = [
-        {
-            "model": model,
-            "task": task,
-            "corruption": name,
-            "family": family,
-            "severity": severity,
-            "frame_id": frame_id,
-            "score": score_of(model, task, name, severity, frame_id),
-            "error_kind": "miss",
-            "evidence": f"evidence of {frame_id}",
-        }
-        for model in MODELS
-        for task in TASKS
-        for name, family, severity in CELLS
-        for frame_id in range(CLIPS * LENGTH)
-    ]
-    tables.write("examples", pd.DataFrame(examples), layout.scores / "examples.parquet")
-
-
-def score_of(*key: object) -> float:
-    return round(int(picks.order_key(1, hash_of(key)), 16) % 1000 / 1000, 3)
-
-
-def hash_of(key: tuple[object, ...]) -> int:
-    return sum(ord(letter) * (i + 1) for i, letter in enumerate("/".join(map(str, key))))
+    return gallery_run.write(tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +45,7 @@ def test_quota_holds_and_every_file_is_named(made, drawn):
     named = {name for column in columns for name in drawn[column].dropna()}
     about = json.loads((layout.gallery / gallery.ABOUT).read_text())
     named |= {name for fact in about["corruptions"] for name in fact["strip"].values()}
+    named |= {frame["file"] for film in about["films"] for frame in film["frames"]}
     assert files == named
     assert 40 <= len(files) <= params.report.pictures
     assert set(drawn["task"]) == set(TASKS)
@@ -304,9 +139,37 @@ def test_semantic_maps_have_the_stated_colours(made, drawn):
     assert looks["truth"].getpixel((10, 100)) == colours["road"]
     assert looks["prediction"].getpixel((10, 100)) == colours["sky"]
     assert looks["prediction"].getpixel((10, 150)) == colours["road"]
-    wrong = about["palette_difference"]["wrong"]
-    assert looks["difference"].getpixel((10, 100)) == tuple(int(wrong[i : i + 2], 16) for i in (1, 3, 5))
-    assert looks["difference"].getpixel((10, 2)) == (128, 128, 128)
+    kinds = {
+        name: tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5)) for name, colour, _ in about["palette_difference"]
+    }
+    assert looks["difference"].getpixel((10, 100)) == kinds["confused (blue)"], "both classes are in the frame"
+    assert looks["difference"].getpixel((10, 40)) == kinds["right (dark)"]
+    assert looks["difference"].getpixel((10, 2)) == (128, 128, 128) == kinds["not counted (grey)"]
+    # Of 230 rows that count 20 are read as sky.
+    found = json.loads(row["overlay"])["difference"]
+    expected = {"right (dark)": 210 / 230, "confused (blue)": 20 / 230, "missed (amber)": 0, "invented (pink)": 0}
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_filmstrip_has_the_frames_around_a_switch(made, drawn):
+    _, layout = made
+    (film,) = json.loads((layout.gallery / gallery.ABOUT).read_text())["films"]
+    assert (film["model"], film["corruption"], film["severity"]) == ("v1", "h264", 3)
+    assert (film["strength"], film["strength_unit"]) == (51.0, "crf")
+    assert [frame["frame_id"] for frame in film["frames"]] == [4, 5, 6, 7], (
+        "two before and, at the clip's end, one after"
+    )
+    assert [frame["frame_index"] for frame in film["frames"]] == [0, 1, 2, 3]
+    assert [frame["file"] for frame in film["frames"]] == [f"h264-3-{frame}.webp" for frame in (4, 5, 6, 7)]
+    for frame in film["frames"]:
+        assert frame["truth"] == [32.0, 48.0, 80.0, 128.0]
+        assert frame["tracks"] == [[1, [33.6, 48.0, 80.0, 128.0]]]
+        assert frame["on"] == 1
+    x, y, width, height = film["view"]
+    assert x <= 32
+    assert x + width >= 80
+    assert y <= 48
+    assert y + height >= 128
 
 
 def test_labels_meet_by_name(drawn):
@@ -374,6 +237,26 @@ def test_an_unreadable_frame_is_noted_and_the_rest_drawn(made, tmp_path):
     assert "5.png" in json.loads((other.gallery / gallery.ABOUT).read_text())["unreadable"]["5"]
 
 
+def test_a_folder_shows_what_the_file_does_and_more(made, drawn, tmp_path):
+    params, layout = made
+    for name in ("tables", "predictions", "scores"):
+        (tmp_path / name).symlink_to(layout.root / name)
+    report = params.report.model_copy(update={"form": "directory", "directory_pictures": params.report.pictures + 30})
+    gallery.draw(params.model_copy(update={"report": report}), Layout(tmp_path))
+    found = tables.read("gallery", tmp_path / "gallery" / "gallery.parquet")
+    about = json.loads((tmp_path / "gallery" / gallery.ABOUT).read_text(encoding="utf-8"))
+    beyond = set(about["beyond_file"])
+    assert set(found["example_id"]) - beyond == set(drawn["example_id"])
+    assert len(beyond) == len(found) - len(drawn) > 0
+    pictures_of = len(list((tmp_path / "gallery").glob("*.webp")))
+    assert params.report.pictures < pictures_of <= params.report.pictures + 30
+    alone = json.loads((layout.gallery / gallery.ABOUT).read_text(encoding="utf-8"))
+    assert alone["beyond_file"] == []
+    assert (
+        alone["candidates"] == about["candidates"] == len(tables.read("examples", layout.scores / "examples.parquet"))
+    )
+
+
 def test_no_pictures_asked_for(made, tmp_path):
     params, layout = made
     for name in ("tables", "predictions", "scores"):
@@ -382,24 +265,6 @@ def test_no_pictures_asked_for(made, tmp_path):
     gallery.draw(none, Layout(tmp_path))
     assert tables.read("gallery", tmp_path / "gallery" / "gallery.parquet").empty
     assert not list((tmp_path / "gallery").glob("*.webp"))
-
-
-def test_random_frames_come_up_in_every_cell():
-    keys = [("fog", 3), ("rain", 3), ("fog", 5)]
-    examples = pd.DataFrame(
-        [
-            {"model": "v1", "task": "detection", "corruption": c, "severity": s, "frame_id": f, "score": 1.0}
-            for c, s in keys
-            for f in range(50)
-        ]
-    )
-    chosen = picks.choose(examples, corruptions=["fog", "rain"], models=["v1"], budget=100, seed=0)
-    by_cell = {key: [p.frame_id for p in chosen if (p.corruption, p.severity) == key] for key in keys}
-    assert all(pick.kind == "random" for pick in chosen), "with nothing wrong there is no worst"
-    first = {tuple(frames[:5]) for frames in by_cell.values()}
-    assert len(first) == 1
-    other = picks.choose(examples, corruptions=["fog", "rain"], models=["v1"], budget=100, seed=1)
-    assert other != chosen
 
 
 def test_matching_agrees_with_coco_on_ignored_and_double_boxes():

@@ -272,3 +272,56 @@ def test_a_drop_is_a_loss_whichever_way_a_metric_points(metric, task, of_old, of
     scores = pd.concat([table(), more.astype({"severity": "Int16"})], ignore_index=True)
     rule = {"metric": metric, "severity": 0, "against": "baseline", "max_drop": 0.1}
     assert only(rule, scores=scores)["status"] == status
+
+
+@pytest.mark.parametrize(
+    ("rule", "observed", "low", "status"),
+    [
+        ({"metric": "rpc", "family": "weather", "min": 0.6}, 0.7, 0.64, "pass"),
+        ({"metric": "rpc", "family": "weather", "min": 0.65}, 0.7, 0.64, "uncertain"),
+        ({"metric": "rpc", "corruption": "fog", "min": 0.9}, 0.8, 0.74, "fail"),
+        ({"metric": "rpc", "family": "optics", "min": 0.1}, None, None, "not_run"),  # a cell of blur failed
+        ({"metric": "rpc", "family": "weather", "against": "baseline", "max_drop": 0.1}, 0.05, 0.02, "pass"),
+        ({"metric": "rpc", "family": "weather", "against": "baseline", "max_drop": 0.06}, 0.05, 0.02, "uncertain"),
+        ({"metric": "rpc", "family": "weather", "against": "baseline", "max_drop": 0.01}, 0.05, 0.02, "fail"),
+        ({"metric": "rpc", "against": "baseline", "max_drop": 0.0}, 0.0, None, "pass"),  # no row of the difference
+    ],
+)
+def test_the_share_that_is_kept(rule, observed, low, status):
+    """The share kept by family and corruption, and against the baseline's, with intervals; one task needs no naming."""
+    scores = table()
+    scores = scores[scores["task"] == "detection"]
+    more = []
+    for model, kept in (("old", 0.75), ("new", 0.7)):
+        more.append(row(model, "detection", "rpc", "all", None, kept, family="weather"))
+        more.append(row(model, "detection", "rpc", "fog", None, kept + 0.1))
+        more.append(row(model, "detection", "rpc", "all", None, math.nan, family="optics", status="incomplete"))
+    more = [line | {"low": line["value"] - 0.06, "high": line["value"] + 0.06} for line in more]
+    difference = row("new", "detection", "rpc", "all", None, -0.05, family="weather")
+    more.append(difference | {"baseline": "old", "low": -0.08, "high": -0.02})
+    scores = pd.concat([scores, pd.DataFrame(more)]).astype({"severity": "Int16", "low": float, "high": float})
+    found = only(rule, scores=scores)
+    assert found["status"] == status
+    assert found["observed"] == pytest.approx(math.nan if observed is None else observed, nan_ok=True)
+    assert found["low"] == pytest.approx(math.nan if low is None else low, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("rule", "status"),
+    [
+        ({"metric": "map", "corruption": "rain", "severity": 1, "min": 0.1}, "not_run"),
+        ({"metric": "map", "family": "weather", "severity": 1, "min": 0.1}, "not_run"),
+        ({"metric": "map", "severity": 1, "min": 0.1}, "not_run"),
+        ({"metric": "mpc", "task": "detection", "family": "weather", "min": 0.1}, "not_run"),  # the row is of fog alone
+        ({"metric": "mpc", "task": "detection", "min": 0.1}, "not_run"),
+        ({"metric": "mpc", "task": "detection", "corruption": "fog", "min": 0.1}, "pass"),
+        ({"metric": "map", "family": "optics", "severity": 1, "min": 0.1}, "pass"),
+        ({"metric": "map", "severity": 0, "min": 0.1}, "pass"),
+    ],
+)
+def test_a_rule_that_takes_in_what_the_run_left_out_is_not_run(rule, status):
+    scores = table()
+    found = only(rule, scores=scores[scores["corruption"] != "rain"])
+    assert found["status"] == status
+    assert ("rain, which this run left out" in found["reason"]) == (status == "not_run")
+    assert found["ships"] == (status == "pass")

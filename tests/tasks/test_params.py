@@ -56,6 +56,15 @@ def test_names_of_several_are_spaced_alike() -> None:
         params.parse(SMALLEST | {"corruptions": {"a": ["low_light + rain", "low_light+rain"]}})
 
 
+def test_what_imitates_a_shift_is_spaced_alike_and_may_be_left_out_of_a_part_of_the_run() -> None:
+    shift = {"where": "dark", "like": ["low_light+rain", "low_light  + rain"]}
+    asked = params.parse(
+        SMALLEST | {"corruptions": {"a": ["low_light +rain", "fog"]}, "slices": {"shifted": {"night": shift}}}
+    )
+    assert asked.slices.shifted["night"].like == ("low_light + rain",)
+    assert asked.only("fog").slices.shifted == asked.slices.shifted
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -87,6 +96,16 @@ def test_names_of_several_are_spaced_alike() -> None:
         ({"policy": {"mix": {"car": -1}}}, "greater than or equal to 0"),
         ({"policy": {"mix": {"car": 0}}}, "shares of 0 alone"),
         ({"policy": {"mix": {"traffic light": math.inf}}}, "finite number"),
+        ({"slices": {"shifted": {"night": {"wher": "x"}}}}, "'slices.shifted.night.wher'; did you mean 'where'"),
+        ({"slices": {"shifted": {"none": {"where": "x"}}}}, "'none' names the frames outside every shift"),
+        (
+            {"corruptions": {"a": ["low_light"]}, "slices": {"shifted": {"n": {"where": "x", "like": ["lowlight"]}}}},
+            "slices.shifted.n.like: 'lowlight' is not among the corruptions: low_light; did you mean 'low_light'",
+        ),
+        (
+            {"slices": {"shifted": {"n": {"where": "x", "like": ["fog"]}}}},
+            "slices.shifted.n.like: 'fog' is not among the corruptions: none",
+        ),
     ],
 )
 def test_mistakes_are_named(change: dict[str, Any], message: str) -> None:

@@ -148,7 +148,7 @@ def test_measurements_that_are_not_there_are_told():
         ({"attributes": ("camra",)}, r"slices.attributes: 'camra' .* did you mean 'camera'"),
         ({"crossed": (("camera", "hour"),)}, r"slices.crossed: 'hour' .* known: camera, night, lux"),
         ({"object": ("ocluded",)}, r"slices.object: 'ocluded' .* did you mean 'occluded'"),
-        ({"query": {"x": "camra == 'north'"}}, r"slices.query.x: .*camra.*columns of frames: frame_id, .*camera"),
+        ({"query": {"x": "camra == 'north'"}}, r"slices.query.x: .*camra.*columns: frame_id, .*camera"),
         ({"query": {"x": "frame_index + 1"}}, r"slices.query.x: .*no yes or no"),
         ({"query": {"x": "camera =="}}, r"slices.query.x: "),
         ({"attributes": ("camera", "camera")}, "twice"),
@@ -178,3 +178,47 @@ def test_bursts_cut_clips_by_frame_index():
 def test_a_stretch_that_no_frame_lies_in_is_no_slice():
     found = slices.build(Slices(), FRAMES, OBJECTS, bursts=[(0, 2), (5, 9)])
     assert [item.name for item in found[1:]] == ["burst 0:2=during", "burst 0:2=after", "burst 5:9=before"]
+
+
+def shifted(frames=FRAMES, trial=False, **shifts):
+    return {item.name: item for item in slices.build(Slices(shifted=shifts), frames, OBJECTS, trial=trial)}
+
+
+def test_shifts_are_compared_with_the_frames_outside_all_of_them_or_with_their_own():
+    found = shifted(
+        dark={"where": "night"},
+        late={"where": "clip_id == 'b' and frame_index == 1"},
+        bright={"where": "lux > 2", "reference": "lux < 2"},
+    )
+    assert list(found)[1:] == ["shift=dark", "shift=late", "shift=bright", "shift=bright, reference", "shift=none"]
+    assert found["shift=dark"].frames.tolist() == [True, True, True, False, False]
+    assert found["shift=none"].frames.tolist() == [False, False, False, True, False]
+    assert found["shift=bright"].frames.tolist() == [False, False, True, False, True]
+    assert found["shift=bright, reference"].frames.tolist() == [True, False, False, False, False]
+    assert found["shift=dark"].clips.tolist() == [True, False]
+    assert found["shift=none"].clips is None  # half of clip b
+    choice = Slices(shifted={"a": {"where": "night"}, "b": {"where": "night", "reference": "not night"}})
+    assert slices.of_shift(choice, "a") == ("shift=a", "shift=none")
+    assert slices.of_shift(choice, "b") == ("shift=b", "shift=b, reference")
+
+
+@pytest.mark.parametrize(
+    ("shift", "told"),
+    [
+        ({"where": "camera == 'west'"}, r"shifted.x.where: 'camera == 'west'' holds for none of the 5 scored frames"),
+        ({"where": "night", "reference": "lux > 9"}, r"shifted.x.reference: 'lux > 9' holds for none of the 5"),
+        ({"where": "frame_index >= 0"}, r"shifted.x: every one of the 5 scored frames lies in some shift.*`reference`"),
+        ({"where": "night", "reference": "lux < 2"}, r"shifted.x: 1 frame\(s\) are in `where` and in `reference`"),
+        ({"where": "nigth"}, r"shifted.x.where: 'nigth' fails.*did you mean 'night'\?"),
+    ],
+)
+def test_a_shift_needs_frames_on_both_sides(shift, told):
+    with pytest.raises(InputError, match=told):
+        shifted(x=shift)
+
+
+def test_a_trial_leaves_out_shifts_that_its_frames_do_not_hold():
+    found = shifted(FRAMES.iloc[:3], trial=True, dark={"where": "night"}, south={"where": "camera == 'south'"})
+    assert list(found) == ["all"]  # every frame is dark: nothing to compare with
+    found = shifted(trial=True, dark={"where": "night"}, west={"where": "camera == 'west'"})
+    assert list(found) == ["all", "shift=dark", "shift=none"]

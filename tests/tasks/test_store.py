@@ -111,6 +111,25 @@ def test_a_damaged_part_is_removed_and_said(tmp_path: Path, harm: str, caplog: p
     assert store.has(KEY, verify=True)
 
 
+def test_facts_lie_beside_the_parts_and_are_none_of_them(store: Store) -> None:
+    assert store.kept("timings", KEY) is None
+    store.keep("timings", KEY, TIMINGS)
+    pd.testing.assert_frame_equal(store.kept("timings", KEY), TIMINGS, check_dtype=False)
+    store.keep("timings", KEY, TIMINGS.assign(ms=9.0))
+    assert store.kept("timings", KEY)["ms"].tolist() == [2.5]  # type: ignore[index]
+    assert not store.has(KEY)
+
+
+def test_facts_that_were_damaged_are_written_again(tmp_path: Path) -> None:
+    store = Store(tmp_path / "parts")
+    store.keep("timings", KEY, TIMINGS)
+    (file,) = (tmp_path / "parts").rglob("*.timings.parquet")
+    file.write_bytes(file.read_bytes()[:-20])
+    assert store.kept("timings", KEY) is None
+    store.keep("timings", KEY, TIMINGS)
+    assert store.kept("timings", KEY) is not None
+
+
 def test_of_two_writers_the_first_stays(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.put(KEY, predictions(seed=1), TIMINGS, DECIDED_BY)

@@ -73,6 +73,7 @@ def document_head(crossing: Crossing, description: str) -> dict[str, Any]:
         "info": {
             "description": description,
             "version": "1",
+            "rendered": True,
             "label_policy_version": LABEL_POLICY_VERSION,
             "label_policy": LABEL_POLICY,
             "split_unit": "clip",

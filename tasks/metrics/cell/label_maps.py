@@ -63,12 +63,13 @@ def measure(found: CellPredictions, model: ModelFacts, study: Study) -> Measured
             "run `stormglass infer` again."
         )
     values = Values()
-    for item in slices_of("semantic", truth):
+    for item in slices_of("semantic", truth, once=True):
         together, by_class = segmentation.resampled(counts, study.resampler, item.frames)
         for kind in (None, *range(n_classes)):
             points = segmentation.figures(counts, item.frames, kind=kind)
             name, resampled = (tables.ALL, together) if kind is None else (names[kind], by_class[kind])
             values.put(item.name, name, points, resampled)
+    values.share(truth.twins)
     outlines, by_class = boundaries.resampled(edges, study.resampler)
     for kind, name in ((None, tables.ALL), *enumerate(names)):
         points = boundaries.figures(edges, kind=kind)

@@ -47,10 +47,11 @@ def measure(
     task, truth = "classification", study.truth
     names = truth.names(task)
     values = Values()
-    for item in slices_of(task, truth):
+    for item in slices_of(task, truth, once=True):
         points = classification.figures(scores, truth.labels, item.frames)
         resampled = classification.resampled(scores, truth.labels, study.resampler, item.frames)
         _put(values, item.name, names, points, resampled)
+    values.share(truth.twins)
     labelled = truth.labels >= 0
     sure, right = answers(scores, truth)
     values.put(

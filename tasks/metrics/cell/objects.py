@@ -21,6 +21,7 @@ from tasks.metrics import (
 from tasks.metrics.cell import deployed
 from tasks.metrics.cell.matches import match_rows
 from tasks.metrics.cell.measured import Measured, confusion_rows, reliability_rows
+from tasks.metrics.plan import slices_of
 from tasks.metrics.predictions import CellPredictions, with_mask_areas
 from tasks.metrics.resampling import Resampler
 from tasks.metrics.study import Study, Values
@@ -62,7 +63,7 @@ def measure(
         limits = deployed.find(values, whole, study)
     elif limits is None:
         limits = deployed.nothing(study)
-    for item in truth.slices:
+    for item in slices_of(task, truth, once=True):
         if item.recall_only:
             matches = matching.match(pairs, inside=item.objects)
         elif item.area_px2 is not None:
@@ -81,6 +82,7 @@ def measure(
             )
         if limits is not None:
             deployed.expect(values, item, matches, limits, study, frames)
+    values.share(truth.twins)
     if thresholds is None:
         threshold = detection.operating_threshold(whole)
         values.point[tables.ALL, tables.ALL, THRESHOLD] = threshold

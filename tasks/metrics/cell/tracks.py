@@ -56,7 +56,7 @@ def score_clips(clips: Sequence[Sequence[tracking.Moment]], study: Study) -> tup
         results = _evaluated(evaluator, clips, kind)
         sums = tracking.by_clip(results, len(clips))
         switched[:, place] = sums["clear", "IDSW"]
-        for item in slices_of("tracking", study.truth):
+        for item in slices_of("tracking", study.truth, once=True):
             if item.stretch:
                 some = _evaluated(evaluator, _within(clips, item, study), kind)
                 own, inside = tracking.by_clip(some, len(clips)), None
@@ -68,6 +68,7 @@ def score_clips(clips: Sequence[Sequence[tracking.Moment]], study: Study) -> tup
             points = evaluator.figures({str(clip): result for clip, result in some.items()})
             resampled = tracking.resampled(own, study.resampler, inside)
             values.put(item.name, tables.ALL if kind is None else names[kind], points, resampled)
+    values.share(study.truth.twins)
     return values, switched
 
 

@@ -6,14 +6,34 @@
   const root = document.documentElement;
   const $ = (selector, within) => (within || document).querySelector(selector);
   const $$ = (selector, within) => Array.from((within || document).querySelectorAll(selector));
-  const data = JSON.parse($("#data").textContent);
-  const FIRST = 12;
+  const data = restored(JSON.parse($("#data").textContent));
+  const FIRST = innerWidth < 700 ? 4 : 12;
+  const SIDEWAYS = ".scroll, .multiples, .strips";
   const SVG = "http://www.w3.org/2000/svg";
   root.classList.add("scripted");
 
+  /* ---- Data: what tasks/report/packing.py made small ---- */
+
+  function restored({ shared, ...value }) {
+    const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const whole = (item) => {
+      if (Array.isArray(item)) return item.map(whole);
+      if (item === null || typeof item !== "object") return item;
+      if ("$at" in item) {
+        const few = whole(item.$);
+        return Array.from(item.$at, (digit) => few[digits.indexOf(digit)]);
+      }
+      const { $: base, ...own } = item;
+      for (const key in own) own[key] = whole(own[key]);
+      return base === undefined ? own : Object.keys(own).length ? { ...shared[base], ...own } : shared[base];
+    };
+    shared.forEach((item, place) => { shared[place] = whole(item); });
+    return whole(value);
+  }
+
   /* ---- State in the hash: #anchor?key=value ---- */
 
-  const KEYS = ["task", "cells", "axis", "slice", "smodel", "order", "model", "gtask", "corruption", "severity", "pick", "open", "under"];
+  const KEYS = ["task", "cells", "axis", "slice", "smodel", "order", "model", "gtask", "corruption", "severity", "gslice", "pick", "open", "at", "under"];
   const state = {};
   let anchor = "";
 
@@ -77,17 +97,35 @@
     // plotly writes into what it is given: the stored figure stays as it is.
     const own = JSON.parse(JSON.stringify(figure));
     own.layout.template = data.templates[dark() ? "dark" : "light"];
+    if (figure.layout.meta && figure.layout.meta.told) own.data[0].text = told(node);
     Plotly.newPlot(node, own.data, own.layout, data.config);
     drawn.push(node);
     adapt(node);
+    if (node.kind === "axis" && figure.layout.meta.pictures) {
+      node.classList.add("map-cells");
+      node.on("plotly_click", (event) => followPoint(figure.layout.meta.pictures, figure, event.points[0]));
+    }
     if (node.kind === "cells") {
       node.classList.add("map-cells");
       node.on("plotly_click", (event) => {
         const [corruption, severity] = event.points[0].customdata;
         const [, task, ...model] = node.dataset.figure.split("-");
-        follow("gallery", { gtask: task, model: model.join("-"), corruption, severity: severity === "mean" ? "" : severity });
+        follow("gallery", { gtask: task, model: model.join("-"), corruption, severity: severity === "mean" ? "" : severity, gslice: "", pick: "" });
       });
     }
+  }
+  // A point of a curve: all models' at that severity, for pointing at it shows them all.
+  function followPoint(meta, figure, point) {
+    const severity = figure.data[point.curveNumber].x[point.pointIndex];
+    follow("gallery", { gtask: meta.task, model: "", corruption: severity === 0 ? "clean" : meta.corruption, severity: String(severity), gslice: "", pick: "" });
+  }
+  // The texts of a chart's cells, as its table has them.
+  function told(node) {
+    const rows = document.createElement("template");
+    const details = $("details.data", node.closest(".card"));
+    const late = $(".late noscript", details);
+    rows.innerHTML = late ? late.textContent : $(".late", details).innerHTML;
+    return $$("tbody tr", rows.content).map((row) => Array.from(row.cells).slice(1).map((cell) => cell.textContent));
   }
   function adapt(node) {
     const figure = data.figures[node.dataset.figure];
@@ -151,12 +189,30 @@
     if (!late) return;
     const holder = late.parentNode;
     holder.innerHTML = late.textContent;
+    $$(".scroll", holder).forEach(tellWidth);
   }
 
+  // What is wider than its place says so; a row of cards that does can be reached by keyboard, as tables always can.
+  const widths = new ResizeObserver((entries) => entries.forEach((entry) => more(entry.target.closest(SIDEWAYS))));
+  function tellWidth(node) {
+    widths.observe(node);
+    if (node.firstElementChild) widths.observe(node.firstElementChild);
+    node.addEventListener("scroll", () => more(node), { passive: true });
+  }
+  function more(node) {
+    const rest = node.scrollWidth - node.clientWidth;
+    node.classList.toggle("sideways", rest > 2);
+    node.classList.toggle("more", rest - node.scrollLeft > 2);
+    node.classList.toggle("less", node.scrollLeft > 2);
+    if (node.matches(".scroll")) return;
+    if (rest > 2) node.tabIndex = 0;
+    else node.removeAttribute("tabindex");
+  }
+  $$(SIDEWAYS).forEach(tellWidth);
+
   const tables = {};
-  function tabulate(id, options) {
-    const node = document.getElementById(id);
-    if (!node) return;
+  function tabulate(node, options) {
+    const id = node.id;
     const page = Number(node.dataset.page);
     const many = node.tBodies[0].rows.length > page;
     tables[id] = new DataTable(node, Object.assign({
@@ -171,18 +227,36 @@
     const pages = $("nav", tables[id].table().container());
     if (pages) pages.setAttribute("aria-label", "Pages of the " + id.replace("-", " "));
   }
-  tabulate("gate-table");
-  tabulate("comparison-table");
-  tabulate("slice-table");
-  tabulate("confusion-table");
+  $$("table.data[data-page]").forEach((node) => tabulate(node));
 
-  const slices = tables["slice-table"];
+  // A long table stands in a noscript: it is made as it comes into view, or to be printed.
+  const long = new Set($$("noscript[data-long]"));
+  const coming = new IntersectionObserver((entries) => {
+    for (const entry of entries) if (entry.isIntersecting) lengthen($("noscript[data-long]", entry.target));
+  }, { rootMargin: "300px" });
+  long.forEach((node) => coming.observe(node.parentNode));
+  function lengthen(node) {
+    if (!long.delete(node)) return;
+    const holder = node.parentNode;
+    coming.unobserve(holder);
+    // Made beside the page: inside it all its rows would be laid out once, though most are put away at once.
+    const made = document.createElement("div");
+    made.innerHTML = node.textContent;
+    tabulate($("table", made));
+    node.replaceWith(...made.childNodes);
+    tellWidth(holder);
+    tellSlices();
+    showTask();
+  }
+
+  let slices = null;
   const column = (name) => $$("#slice-table thead th").findIndex((head) => head.dataset.name === name);
   function exact(index, text) {
     slices.column(index).search(text ? (cell) => cell === text : "");
   }
   let filtering = false;
   function filterSlices() {
+    if (!slices) return;
     // DataTables tells of each of these steps: they are ours, not the reader's.
     filtering = true;
     const name = state.task && $(`#task option[value="${CSS.escape(state.task)}"]`);
@@ -195,18 +269,24 @@
     filtering = false;
     $("#slice-model").value = state.smodel || "";
   }
-  slices.on("draw", () => {
-    const rows = slices.rows({ search: "applied" }).count();
-    $("#export-count").textContent = rows + (rows === 1 ? " row" : " rows");
-  });
-  slices.on("search", () => { if (filtering) return; state.slice = slices.search() || ""; save(); });
-  slices.on("order", () => {
-    if (filtering) return;
-    const [first] = slices.order();
-    state.order = first && first[1] ? first[0] + "." + first[1] : "";
-    save();
-  });
-  $("#slice-model").addEventListener("change", (event) => { state.smodel = event.target.value; save(); filterSlices(); });
+  function tellSlices() {
+    if (slices || !tables["slice-table"]) return;
+    slices = tables["slice-table"];
+    slices.on("draw", () => {
+      const rows = slices.rows({ search: "applied" }).count();
+      $("#export-count").textContent = rows + (rows === 1 ? " row" : " rows");
+    });
+    slices.on("search", () => { if (filtering) return; state.slice = slices.search() || ""; save(); });
+    slices.on("order", () => {
+      if (filtering) return;
+      const [first] = slices.order();
+      state.order = first && first[1] ? first[0] + "." + first[1] : "";
+      save();
+    });
+    $("#slice-model").addEventListener("change", (event) => { state.smodel = event.target.value; save(); filterSlices(); });
+    $("#export").addEventListener("click", () => saveCsv("slice-table", "slices.csv"));
+  }
+  tellSlices();
   function saveCsv(id, file) {
     const quote = (text) => (/[",\n\r]/.test(text) ? '"' + text.replace(/"/g, '""') + '"' : text);
     // A cell may stand for several columns of the file: data-csv is that part of the line, as the file has it.
@@ -220,17 +300,19 @@
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }
-  $("#export").addEventListener("click", () => saveCsv("slice-table", "slices.csv"));
   $$("button[data-export]").forEach((button) => button.addEventListener("click", () => saveCsv(button.dataset.export, button.dataset.file)));
 
   /* ---- Task ---- */
 
   function showTask() {
     if ($("#task")) $("#task").value = state.task || "";
-    $$(".block[data-task]").forEach((block) => { block.hidden = Boolean(state.task) && block.dataset.task !== state.task; });
+    $$(".block[data-task], #shift [data-task]").forEach((block) => { block.hidden = Boolean(state.task) && block.dataset.task !== state.task; });
     filterSlices();
     const name = state.task && $(`#task option[value="${CSS.escape(state.task)}"]`);
-    if (tables["confusion-table"]) tables["confusion-table"].column(0).search(name ? (cell) => cell === name.textContent : "").draw();
+    for (const id in tables) {
+      const place = $$("#" + id + " thead th").findIndex((head) => head.textContent === "Task");
+      if (id !== "slice-table" && place >= 0) tables[id].column(place).search(name ? (cell) => cell === name.textContent : "").draw();
+    }
   }
   if ($("#task")) $("#task").addEventListener("change", (event) => {
     state.task = event.target.value;
@@ -240,156 +322,241 @@
     filterCards();
   });
 
-  /* ---- Gallery: the cards stand in a noscript, as text; those in view are made real ---- */
+  /* ---- Gallery: cards and filmstrips stand in a noscript, as text; those in view are made real ---- */
 
-  const holder = $("#cards");
   const filters = $$("[data-filter]");
-  const keyOf = { model: "model", task: "gtask", corruption: "corruption", severity: "severity", pick: "pick" };
-  let examples = [];
-  let chosen = [];
-  let shown = FIRST;
-  if (holder) {
+  const sliceFilter = $("[data-filter=slice]");
+  const keyOf = { model: "model", task: "gtask", corruption: "corruption", severity: "severity", slice: "gslice", pick: "pick" };
+  const shelves = [shelve("#cards", "#more", FIRST), shelve("#films", "#more-films", FIRST / 2)].filter(Boolean);
+  const examples = shelves.flatMap((shelf) => shelf.all);
+
+  function shelve(id, more, first) {
+    const holder = $(id);
+    if (!holder) return null;
     const template = document.createElement("template");
     template.innerHTML = $("noscript", holder).textContent;
-    examples = $$(".example", template.content);
-    for (const card of examples) {
+    const shelf = { holder, more: $(more), empty: $(id === "#cards" ? "#gallery-empty" : "#films-empty"), first, shown: first, all: $$(".example", template.content), chosen: [] };
+    for (const card of shelf.all) {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = "Look closer";
-      button.setAttribute("aria-label", "Look closer: " + $("h3", card).textContent + ", " + card.dataset.example);
+      button.setAttribute("aria-label", "Look closer: " + $("h3, h4", card).textContent + ", " + card.dataset.example);
       button.addEventListener("click", () => open(card.dataset.example));
       card.append(button);
-      $(".panels", card).addEventListener("click", () => open(card.dataset.example));
+      $(".panels, .strip-of-film", card).addEventListener("click", () => open(card.dataset.example));
     }
     holder.textContent = "";
-    $("#more").addEventListener("click", () => {
-      const first = shown;
-      shown += FIRST;
-      showCards();
-      const next = holder.children[first];
+    shelf.more.addEventListener("click", () => {
+      const before = shelf.shown;
+      shelf.shown += first;
+      showCards(shelf);
+      const next = holder.children[before];
       if (next) $("button", next).focus();
     });
-    filters.forEach((select) => select.addEventListener("change", () => {
-      state[keyOf[select.dataset.filter]] = select.value;
-      save();
-      filterCards();
-    }));
+    return shelf;
   }
+  filters.forEach((select) => select.addEventListener("change", () => {
+    state[keyOf[select.dataset.filter]] = select.value;
+    save();
+    filterCards();
+  }));
 
   function wanted(name) {
     return name === "task" ? state.gtask || state.task || "" : state[keyOf[name]] || "";
   }
 
+  function matches(card, name) {
+    if (name === "pick" && card.matches(".film")) return true;
+    if (name !== "slice") return card.dataset[name] === wanted(name);
+    const option = sliceFilter && sliceFilter.selectedOptions[0]; // none where the address names one that is not there
+    return Boolean(option) && card.dataset.slices.split(" ").includes(option.dataset.place);
+  }
+
   function filterCards() {
-    if (!holder) return;
     filters.forEach((select) => { select.value = wanted(select.dataset.filter); });
     const names = Object.keys(keyOf).filter((name) => wanted(name) !== "");
-    chosen = examples.filter((card) => names.every((name) => card.dataset[name] === wanted(name)));
-    shown = FIRST;
-    showCards();
-    const empty = $("#gallery-empty");
-    empty.hidden = chosen.length > 0;
-    if (!chosen.length) nearest(empty);
+    for (const shelf of shelves) {
+      shelf.chosen = shelf.all.filter((card) => names.every((name) => matches(card, name)));
+      shelf.shown = shelf.first;
+      showCards(shelf);
+      shelf.empty.hidden = shelf.chosen.length > 0;
+      if (!shelf.chosen.length && shelf.holder.id === "cards") nearest(shelf);
+    }
   }
 
-  function showCards() {
-    holder.replaceChildren(...chosen.slice(0, shown));
-    $("#gallery-count").textContent = `${Math.min(shown, chosen.length)} of ${chosen.length} shown`;
-    $("#more").hidden = shown >= chosen.length;
+  function showCards(shelf) {
+    shelf.holder.replaceChildren(...shelf.chosen.slice(0, shelf.shown));
+    shelf.more.hidden = shelf.shown >= shelf.chosen.length;
+    if (shelf.holder.id === "cards") $("#gallery-count").textContent = `${Math.min(shelf.shown, shelf.chosen.length)} of ${shelf.chosen.length} shown`;
   }
 
-  function nearest(empty) {
-    // The same model and task if possible, then the same corruption, then the nearest severity.
+  function nearest({ all, empty }) {
+    // The same task if possible, then the same slice, corruption and model, then the nearest severity.
     const severity = Number(wanted("severity") || 3);
-    const far = (card) => (wanted("task") && card.dataset.task !== wanted("task") ? 1000 : 0) + (wanted("model") && card.dataset.model !== wanted("model") ? 100 : 0)
-      + (wanted("corruption") && card.dataset.corruption !== wanted("corruption") ? 200 : 0) + Math.abs(Number(card.dataset.severity) - severity);
-    const best = examples.reduce((a, b) => (far(b) < far(a) ? b : a));
-    empty.textContent = "No picture of this cell. ";
+    const costs = { task: 1000, slice: 400, corruption: 200, model: 100 };
+    const far = (card) => Object.entries(costs).reduce((sum, [name, cost]) => sum + (wanted(name) && !matches(card, name) ? cost : 0), Math.abs(Number(card.dataset.severity) - severity));
+    const best = all.reduce((a, b) => (far(b) < far(a) ? b : a));
+    empty.textContent = "No picture of this. ";
     const link = document.createElement("a");
     link.href = "#gallery";
-    link.textContent = "The nearest with pictures: " + $("h3", best).textContent.replace(/\s+/g, " ").trim();
+    link.textContent = "The nearest with pictures: " + heading(best);
     link.addEventListener("click", (event) => {
       event.preventDefault();
-      follow("gallery", { gtask: best.dataset.task, model: best.dataset.model, corruption: best.dataset.corruption, severity: best.dataset.severity, pick: "" });
+      event.stopPropagation();
+      follow("gallery", { gtask: best.dataset.task, model: best.dataset.model, corruption: best.dataset.corruption, severity: best.dataset.severity, gslice: matches(best, "slice") ? state.gslice : "", pick: "" });
     });
     empty.append(link);
+  }
+
+  function heading(card) {
+    return $("h3, h4", card).textContent.replace(/\s+/g, " ").trim();
   }
 
   /* ---- The viewer ---- */
 
   const viewer = $("#viewer");
+  const slider = $("#viewer-severity");
   let opener = null;
+  let steps = [];
 
   function open(id) {
     opener = document.activeElement;
     state.open = id;
+    state.at = "";
     save(true);
     view();
+  }
+
+  // The same frame, model and task at the severities of one corruption, as far as there are pictures; clean counts.
+  function series(card) {
+    if (card.matches(".film") || card.dataset.severity === "0") return [card];
+    const same = (one) => !one.matches(".film") && ["model", "task", "frame"].every((name) => one.dataset[name] === card.dataset[name])
+      && (one.dataset.severity === "0" || one.dataset.corruption === card.dataset.corruption);
+    return examples.filter(same).sort((a, b) => a.dataset.severity - b.dataset.severity);
   }
 
   function view() {
     if (!viewer) return;
     const card = state.open && examples.find((one) => one.dataset.example === state.open);
     if (!card) { if (viewer.open) viewer.close(); return; }
-    $("#viewer-title").textContent = $("h3", card).textContent.replace(/\s+/g, " ").trim();
-    const body = $("#viewer-body");
-    body.replaceChildren(...Array.from(card.children).filter((node) => !node.matches("h3, button")).map((node) => node.cloneNode(true)));
-    const overlay = data.overlays[state.open];
-    $("#viewer-layers").hidden = !overlay;
-    if (overlay) {
-      const figure = $(".panels", body).lastElementChild;
-      figure.classList.add("large");
-      annotate($("svg", figure), overlay);
-    }
+    steps = series(card);
+    slider.max = steps.length - 1;
+    $("#viewer-series").hidden = steps.length < 2;
+    $("#viewer-steps").replaceChildren(...steps.map((one) => {
+      const item = document.createElement("li");
+      item.textContent = `${one.dataset.severity === "0" ? "clean" : one.dataset.severity}: ${one.dataset.score}`;
+      return item;
+    }));
+    show(steps.find((one) => one.dataset.severity === state.at) || card);
+    const { chosen } = shelves.find((shelf) => shelf.all.includes(card));
     const place = chosen.indexOf(card);
     $("#previous").disabled = place <= 0;
     $("#next").disabled = place < 0 || place >= chosen.length - 1;
     if (!viewer.open) viewer.showModal();
   }
 
-  function annotate(svg, overlay) {
+  // One step of the series: the slider stays as it is, or it would lose the focus.
+  function show(card) {
+    const place = steps.indexOf(card);
+    const where = $("h3, h4", card).firstChild.textContent.trim();
+    slider.value = place;
+    $("#viewer-at").textContent = `${where}: score ${card.dataset.score}`;
+    slider.setAttribute("aria-valuetext", $("#viewer-at").textContent);
+    $$("#viewer-steps li").forEach((item, i) => { if (i === place) item.setAttribute("aria-current", "step"); else item.removeAttribute("aria-current"); });
+    $("#viewer-title").textContent = heading(card);
+    const body = $("#viewer-body");
+    body.replaceChildren(...Array.from(card.children).filter((node) => !node.matches("h3, h4, button")).map((node) => node.cloneNode(true)));
+    const boxes = data.overlays.boxes[card.dataset.example];
+    $("#viewer-layers").hidden = !boxes && !card.matches(".film");
+    if (boxes) {
+      const figure = $(".panels", body).lastElementChild;
+      figure.classList.add("large");
+      annotate($("svg", figure), boxes);
+    }
+    $("#viewer-command").textContent = command(card);
+    $("#viewer-copied").textContent = "";
+    $("#viewer-hand").hidden = true;
+  }
+
+  function command({ dataset }) {
+    const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : "'" + text.replace(/'/g, "'\\''") + "'");
+    // The corruption stands in the query: as an option a name could be a family's, too.
+    const text = dataset.corruption.replace(/[\\"]/g, "\\$&");
+    const query = `frame_id == ${dataset.frame} and corruption == "${text}"`;
+    return [viewer.dataset.command, "--model", quoted(dataset.model), "--task", dataset.task, "--severity", dataset.severity, "--where", quoted(query), ...("right" in dataset ? ["--right-too"] : [])].join(" ");
+  }
+
+  function annotate(svg, sides) {
     $$("path", svg).forEach((path) => path.remove());
     const make = (name, attributes) => {
       const node = document.createElementNS(SVG, name);
       for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
       return node;
     };
-    for (const side of ["truth", "prediction"]) {
+    sides.forEach((items, place) => {
+      const side = ["truth", "prediction"][place];
       const group = make("g", { class: "side-" + side });
-      for (const item of overlay[side]) {
-        const style = item.state === "ignored" ? "ignored" : item.state === "false positive" ? "prediction-false" : side + "-" + item.state;
-        const [x0, y0, x1, y1] = item.box;
-        const rings = (item.outline || []).map((ring) => "M" + ring.reduce((text, v, i) => text + (i && i % 2 === 0 ? "L" : i ? " " : "") + v, "") + "Z");
+      for (const [x0, y0, x1, y1, name, match, score, id, outline] of items) {
+        const state = data.overlays.states[match];
+        const style = state === "ignored" ? "ignored" : state === "false positive" ? "prediction-false" : side + "-" + state;
+        const rings = (outline || []).map((ring) => "M" + ring.reduce((text, v, i) => text + (i && i % 2 === 0 ? "L" : i ? " " : "") + v, "") + "Z");
         group.append(make("path", { class: style, d: rings.join("") || `M${x0} ${y0}H${x1}V${y1}H${x0}Z` }));
-        if (side === "truth" && item.state === "matched") continue;
+        if (side === "truth" && state === "matched") continue;
         const label = make("text", { x: x0 + 1, y: side === "truth" ? y1 - 1.5 : Math.max(6, y0 - 1.5) });
-        label.textContent = item.class + (item.id === undefined ? "" : " #" + item.id) + (item.score === undefined ? "" : " " + item.score.toFixed(2));
+        label.textContent = data.overlays.names[name] + (id === undefined || id === null ? "" : " #" + id) + (score === undefined || score === null ? "" : " " + score.toFixed(2));
         group.append(label);
       }
       svg.append(group);
+    });
+  }
+
+  // The clipboard is not everywhere (nor always allowed) where a page is opened from disk: then the text to copy by hand.
+  async function copy(text, what) {
+    const field = $("#viewer-text");
+    field.value = text;
+    try {
+      await navigator.clipboard.writeText(text);
+      $("#viewer-hand").hidden = true;
+      $("#viewer-copied").textContent = what + " copied.";
+    } catch (error) {
+      $("#viewer-copied").textContent = "";
+      $("#viewer-hand").hidden = false;
+      field.focus();
+      field.select();
     }
   }
 
   if (viewer) {
     const step = (by) => {
-      const place = chosen.findIndex((card) => card.dataset.example === state.open) + by;
-      if (place < 0 || place >= chosen.length) return;
-      state.open = chosen[place].dataset.example;
-      if (place >= shown) { shown = place + 1; showCards(); }
+      const shelf = shelves.find(({ chosen }) => chosen.some((card) => card.dataset.example === state.open));
+      const place = shelf ? shelf.chosen.findIndex((card) => card.dataset.example === state.open) + by : -1;
+      if (place < 0 || place >= shelf.chosen.length) return;
+      state.open = shelf.chosen[place].dataset.example;
+      state.at = "";
+      if (place >= shelf.shown) { shelf.shown = place + 1; showCards(shelf); }
       save();
       view();
     };
     $("#previous").addEventListener("click", () => step(-1));
     $("#next").addEventListener("click", () => step(1));
     $("#close").addEventListener("click", () => viewer.close());
+    $("#copy-link").addEventListener("click", () => copy(location.href, "Link"));
+    $("#copy-command").addEventListener("click", () => copy($("#viewer-command").textContent, "Command"));
+    slider.addEventListener("input", () => {
+      const card = steps[Number(slider.value)];
+      state.at = card.dataset.example === state.open ? "" : card.dataset.severity;
+      save();
+      show(card);
+    });
     viewer.addEventListener("click", (event) => { if (event.target === viewer) viewer.close(); });
     viewer.addEventListener("keydown", (event) => {
+      if (event.target.matches("input[type=range], input[readonly]")) return;
       if (event.key === "ArrowLeft") step(-1);
       if (event.key === "ArrowRight") step(1);
     });
     viewer.addEventListener("close", () => {
       const last = state.open && examples.find((card) => card.dataset.example === state.open);
-      state.open = "";
+      state.open = state.at = "";
       save();
       const back = last && last.isConnected ? $("button", last) : opener;
       if (back && back.focus) back.focus();
@@ -415,7 +582,7 @@
     const place = link.getAttribute("href").slice(1);
     const given = Object.fromEntries(JSON.parse(link.dataset.link || "[]").map(([key, value]) => [key, String(value)]));
     if (place === "gallery" && link.dataset.link) {
-      follow(place, { gtask: given.task || "", model: given.model || "", corruption: given.corruption || "", severity: given.severity || "", pick: "" });
+      follow(place, { gtask: given.task || "", model: given.model || "", corruption: given.corruption || "", severity: given.severity || "", gslice: given.slice || "", pick: "" });
     } else if (place === "slices" && link.dataset.link) {
       follow(place, { task: given.task || "", smodel: given.model || "", slice: link.dataset.slice || "" });
     } else {
@@ -442,14 +609,33 @@
 
   /* ---- Print: every chart, every row, in light ---- */
 
+  const unfolded = [];
+  const lengths = [];
   window.addEventListener("beforeprint", () => {
+    long.forEach(lengthen);
     $$(".block[hidden]").forEach((block) => { block.hidden = false; });
     Array.from(waiting).forEach(draw);
-    $$("details").forEach((details) => { unfold(details); details.open = true; });
-    Object.values(tables).forEach((table) => table.page.len(-1).draw());
+    for (const details of $$("details:not([open])")) {
+      unfold(details);
+      details.open = true;
+      unfolded.push(details);
+    }
+    for (const table of Object.values(tables)) {
+      lengths.push(table.page.len());
+      table.page.len(-1).draw();
+    }
     paint(true);
+    // Drawn for the screen's width: with a box of their own they can be scaled to the paper's.
+    for (const svg of $$(".main-svg")) svg.setAttribute("viewBox", `0 0 ${svg.getAttribute("width")} ${svg.getAttribute("height")}`);
   });
-  window.addEventListener("afterprint", () => { showTask(); paint(); });
+  window.addEventListener("afterprint", () => {
+    unfolded.splice(0).forEach((details) => { details.open = false; });
+    $$(".main-svg").forEach((svg) => svg.removeAttribute("viewBox"));
+    const before = lengths.splice(0);
+    Object.values(tables).forEach((table, place) => table.page.len(before[place]).draw());
+    showTask();
+    paint();
+  });
 
   parseHash();
   paint();

@@ -49,6 +49,7 @@ def test_the_embedded_set_becomes_tables(rendered: Path, tmp_path: Path) -> None
     assert card == json.loads((tmp_path / "tables" / "card.json").read_text())
     assert {row["split"] for row in card["splits"]["counts"]} == {"train", "validation", "test"}
     assert card["label_policy"]["version"] == "1"
+    assert card["rendered"] is True
 
 
 def test_the_same_data_give_the_same_bytes(rendered: Path, tmp_path: Path) -> None:
@@ -73,6 +74,7 @@ def test_boxes_masks_and_labels_of_stills(small_set: Make, tmp_path: Path) -> No
     decoded = coco_mask.decode({"size": [30, 40], "counts": objects.loc[2, "mask"]})
     assert decoded.sum() == decoded[2:6, 1:4].sum() == 12
     assert card["images_left_out"] == 0
+    assert card["rendered"] is False  # nothing says so
     assert card["problems"] == []
 
 

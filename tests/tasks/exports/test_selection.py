@@ -82,3 +82,14 @@ def test_filters_and_count() -> None:
 def test_what_there_is_none_of(wanted: Wanted, message: str) -> None:
     with pytest.raises(InputError, match=message.replace("+", r"\+")):
         selection.choose(table(("detection", "fog", 5, 1, 0.0)), wanted, selection.CLEAN_IMAGE)
+
+
+def test_answers_with_nothing_wrong_come_last_and_only_when_asked_for(small_run):
+    run, layout = settings.load(small_run.params), Layout(small_run.root)
+    failed, every = (selection.failures(run, layout, right_too=right_too) for right_too in (False, True))
+    assert (failed["score"] < 1).all()
+    assert len(every) > len(failed)
+    for task, rows in every.groupby("task"):
+        scores = rows["score"].tolist()
+        assert scores == sorted(scores), "worst first"
+        assert (failed["task"] == task).sum() == sum(score < 1 for score in scores)

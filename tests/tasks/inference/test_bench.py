@@ -7,14 +7,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pycocotools import mask as coco_mask
 
 from tasks import inference, tables
 from tasks.corruptions import CORRUPTIONS, corrupt
 from tasks.data.frames import FrameReader
-from tasks.inference import bench, planning, shards
+from tasks.errors import InputError
+from tasks.inference import bench, planning, rows, shards
 from tasks.inference.bench import Bench, Spec
 from tasks.layout import Layout
 from tasks.models import tracking
+from tasks.params import Tracker
 from tests import tiny
 
 ALL = {"noise": ["gaussian_noise"], "weather": ["rain"], "blur": ["motion_blur"], "compression": ["h264"]}
@@ -311,3 +314,43 @@ def test_a_part_damaged_after_the_plan_is_a_failed_cell(tmp_path: Path) -> None:
     assert "damaged" in failed.message
     cells = tables.read("cells", tmp_path / "predictions/cells.parquet")
     assert cells.groupby("status").size().to_dict() == {"failed": 1, "ok": 4}
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_tracker_that_looks_at_frames_sees_what_the_model_saw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tiny.write(tmp_path, clips=2, frames=3, models=1, corruptions={"all": ["gaussian_noise", "h264"]})
+    model = {"adapter": "small", "weights": "models/m0.safetensors", "tracker": {"name": "botsort"}}
+    tiny.change(path, models={"m0": model})
+    shown: list[list[np.ndarray[Any, Any]]] = []
+    original = rows.track
+
+    def track(clips: Any, *, tracker: Any, images: Any) -> Any:
+        shown.extend([list(clip) for clip in images])
+        return original(clips, tracker=tracker, images=shown[-1:])
+
+    monkeypatch.setattr(rows, "track", track)
+    seen = Seen(monkeypatch)
+    planned = prepared(path, batch_size=2)
+    assert do_all(planned) == []
+    assert len(shown) == 2 * (1 + 2 * 2)  # clips, clean and two corruptions at two severities
+    assert np.array_equal(np.concatenate(seen.batches), np.concatenate([np.stack(clip) for clip in shown]))
+
+
+def test_a_tracker_may_follow_the_boxes_around_masks() -> None:
+    frames = pd.DataFrame({"frame_id": [1, 2], "clip_id": "c", "height_px": 40, "width_px": 60})
+    found = []
+    for place, frame_id in enumerate((1, 2)):
+        mask = np.zeros((40, 60), np.uint8, order="F")
+        mask[10 + place : 20 + place, 30:42] = 1
+        own = {"x0_px": 50.0 * place, "y0_px": 0.0, "x1_px": 50.0 * place + 8, "y1_px": 8.0}  # these do not overlap
+        found.append(
+            {"frame_id": frame_id, "class_id": 1, "score": 0.9, "mask": coco_mask.encode(mask)["counts"], **own}
+        )
+    predictions = pd.DataFrame(found).astype({"class_id": "Int32"})
+    by_mask = rows.with_tracks(predictions, frames, Tracker(boxes="masks"))
+    assert by_mask["track_id"].tolist() == [1, 1]
+    assert rows.with_tracks(predictions, frames, Tracker())["track_id"].tolist() == [1, pd.NA]
+    with pytest.raises(InputError, match="detections without masks"):
+        rows.with_tracks(predictions.assign(mask=None), frames, Tracker(boxes="masks"))

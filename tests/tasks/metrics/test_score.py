@@ -17,6 +17,7 @@ from tasks import tables
 from tasks.errors import InputError
 from tasks.metrics.score import score
 from tasks.metrics.streams import TABLES
+from tasks.metrics.truth import GroundTruth, load
 
 BOX = ["x0_px", "y0_px", "x1_px", "y1_px"]
 
@@ -220,8 +221,23 @@ def test_workers_change_no_byte(tmp_path, make_run, make_params):
         score(chosen, run.layout, workers=workers)
         outputs.append([path.read_bytes() for path in sorted(run.layout.scores.iterdir())])
     names = {path.name for path in run.layout.scores.iterdir()}
-    assert names == {"scores.parquet", "class_map.json", "policy.json", *(f"{name}.parquet" for name in TABLES)}
+    files = {"scores.parquet", "shifts.parquet", "class_map.json", "policy.json"}
+    assert names == files | {f"{name}.parquet" for name in TABLES}
     assert outputs[0] == outputs[1]
+
+
+def test_slices_that_hold_the_same_are_measured_once_and_scored_alike(tmp_path, make_run, make_params, monkeypatch):
+    named = {"attributes": ["camera"], "object": ["size"], "query": {"again": "camera == 'north'"}}
+    chosen = make_params(corruptions={"weather": ["fog"]}, severities=[2], slices=named)
+    run = make_run(tmp_path, chosen, n_clips=6)
+    truth = load(chosen, run.layout.tables)
+    assert truth.twins == {"query:again": "camera=north"}
+    score(chosen, run.layout)
+    together = written(run)[0]
+    monkeypatch.setattr(GroundTruth, "twins", {})
+    score(chosen, run.layout)
+    pd.testing.assert_frame_equal(written(run)[0], together)
+    assert together[together["slice"] == "query:again"]["status"].eq("ok").any()
 
 
 @pytest.fixture

@@ -105,8 +105,8 @@ def test_a_fixed_batch_is_made_free(tmp_path: Path) -> None:
     write(path)
     content = adapter.dynamic_batch(path)
     assert content is not None
-    session = adapter._open(path, "cpu", threads=1)
-    batched = adapter._open(path, "cpu", threads=1, content=content)
+    session = adapter.open_session(path, "cpu", threads=1)
+    batched = adapter.open_session(path, "cpu", threads=1, content=content)
     assert adapter.agrees(session, batched)
     pixels = np.random.default_rng(1).uniform(0, 255, (5, 3, SIZE, SIZE)).astype(np.float32)
     together = batched.run(None, {"images": pixels})[0]
@@ -122,7 +122,7 @@ def test_a_fixed_batch_is_made_free(tmp_path: Path) -> None:
 def test_a_rewriting_that_changes_the_result_is_not_used(tmp_path: Path) -> None:
     path = tmp_path / "toy.onnx"
     write(path)
-    session = adapter._open(path, "cpu", threads=1)
+    session = adapter.open_session(path, "cpu", threads=1)
     assert not adapter.agrees(session, session)  # refuses two frames
 
     class Off:
@@ -214,5 +214,5 @@ def test_yolox_nano_reaches_its_published_figure_on_photographs() -> None:
 
     content = adapter.dynamic_batch(real / yolox.weights)
     assert content is not None
-    session = adapter._open(real / yolox.weights, "cpu", threads=1)
-    assert adapter.agrees(session, adapter._open(real / yolox.weights, "cpu", threads=1, content=content))
+    session = adapter.open_session(real / yolox.weights, "cpu", threads=1)
+    assert adapter.agrees(session, adapter.open_session(real / yolox.weights, "cpu", threads=1, content=content))

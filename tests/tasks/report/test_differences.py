@@ -128,5 +128,5 @@ def test_page_content_marks_each_line(run, scores):
     assert whole["q"] == "", "a test of its own"
     assert {block["task"] for block in found["blocks"]} == {"detection", "semantic", "tracking", "classification"}
     shown = dict(found["blocks"][0]["maps"][0]["lines"])
-    assert shown["traffic=quiet"][1].endswith(", few units")
+    assert shown["traffic = quiet"][3].endswith(", few units")
     assert comparison.comparison(run, scores, pd.DataFrame(columns=list(numbers.SLICE_COLUMNS)), {}) is None

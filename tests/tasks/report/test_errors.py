@@ -113,7 +113,7 @@ def test_break_points_in_their_units_and_not_reached_is_said(section):
     assert lines["defocus_blur"][0] == "radius 4.25 px [3.5, not reached]"
     assert lines["fog"] == ["not reached by strength 7.5"] * 2
     assert list(lines) == list(NAMES)
-    others = ", ".join(name.replace("_", " ") for name in NAMES if name != "fog")
+    others = "defocus blur, motion blur, low light, rain, snow, JPEG compression, H.264"
     assert breaks["takeaways"][0] == f"crossing-v1 falls below 50 % of clean under 7 of 8 corruptions: {others}."
 
 

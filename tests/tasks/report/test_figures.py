@@ -30,7 +30,7 @@ def test_map_holds_every_cell(run, rows):
         assert retained["z"][y][:5] == pytest.approx(list(own["retained"]), abs=6e-5)
         assert retained["z"][y][5] == pytest.approx(sum(own["retained"]) / 5, abs=6e-5)
         assert absolute["z"][y][:5] == pytest.approx(list(own["value"]), abs=6e-5)
-        assert retained["customdata"][y][2] == [name, "3"]
+        assert retained["customdata"][y][2][:2] == [name, "3"]
     assert words["text"][0] == f"{100 * retained['z'][0][0]:.0f} %"
     assert retained["visible"]
     assert not absolute["visible"]
@@ -44,7 +44,7 @@ def test_map_leaves_a_failed_cell_empty_and_its_mean(run):
     fog = [name for _, name in order].index("fog")
     assert figure["data"][0]["z"][fog][2] is None
     assert figure["data"][0]["z"][fog][5] is None
-    assert "failed" in figure["data"][0]["hovertext"][fog][2]
+    assert "failed" in figure["data"][0]["text"][fog][2]
 
 
 def test_curve_starts_clean_and_has_both_axes(rows):
@@ -82,7 +82,7 @@ def test_no_interval_no_band(run):
     rows = numbers.cells(scores, "detection")
     figure = figures.curve(rows, "fog", ["crossing-v1", "crossing-v2"], metric="map", top=0.6)
     assert [trace["mode"] for trace in figure["data"]] == ["lines+markers"] * 2
-    hover = heatmaps.robustness_map(rows, "crossing-v1", numbers.corruption_order(run, rows))["data"][0]["hovertext"]
+    hover = heatmaps.robustness_map(rows, "crossing-v1", numbers.corruption_order(run, rows))["data"][0]["text"]
     assert "too few units for an interval" in hover[0][0]
 
 
@@ -92,7 +92,7 @@ def test_map_tells_intervals(run):
     order = numbers.corruption_order(run, rows)
     mpc, rpc = (numbers.summary(scores, "detection", name) for name in ("mpc", "rpc"))
     summed = {name: (mpc["crossing-v1", name], rpc["crossing-v1", name]) for _, name in order}
-    hover = heatmaps.robustness_map(rows, "crossing-v1", order, summed=summed)["data"][0]["hovertext"]
+    hover = heatmaps.robustness_map(rows, "crossing-v1", order, summed=summed)["data"][0]["text"]
     fog = [name for _, name in order].index("fog")
     cell = rows[(rows["model"] == "crossing-v1") & (rows["corruption"] == "fog") & (rows["severity"] == 3)].iloc[0]
     assert f"{cell['value']:.3f} [{cell['low']:.2f}, {cell['high']:.2f}]" in hover[fog][2]

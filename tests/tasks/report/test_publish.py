@@ -10,7 +10,7 @@ import pytest
 from tasks import report
 from tasks.errors import InputError
 from tasks.layout import Layout
-from tasks.report import numbers, page, slice_table
+from tasks.report import numbers, shell, slice_table
 from tests import diagnostics_factory, report_factory
 
 
@@ -80,14 +80,15 @@ def test_page_needs_nothing_from_outside(tmp_path):
         "junit.xml",
         "policy.json",
         "run.json",
+        "failure_cases.md",
         "curves/detection.csv",
     }
     for tag, target in reader.targets:
         assert target.startswith(("#", "data:")) or (tag == "a" and target in beside), (tag, target[:80])
     assert "default-src 'none'" in text
     assert "link" not in reader.elements or all(t == "data:," for tag, t in reader.targets if tag == "link")
-    assert "sendChartToCloud" in page.CONFIG["modeBarButtonsToRemove"]
-    assert page.CONFIG["displaylogo"] is False
+    assert "sendChartToCloud" in shell.CONFIG["modeBarButtonsToRemove"]
+    assert shell.CONFIG["displaylogo"] is False
 
 
 def test_every_link_inside_the_page_has_its_place(tmp_path):
@@ -97,6 +98,31 @@ def test_every_link_inside_the_page_has_its_place(tmp_path):
     reader.feed(text)
     missing = {target for tag, target in reader.targets if target.startswith("#") and target[1:] not in reader.ids}
     assert not missing
+
+
+def test_the_page_links_to_every_file_beside_it(tmp_path):
+    run = report_factory.params()
+    for name in ("scores/policy.json", "reports/comparison.html"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text('{"schema": 1}\n')
+    reader = Reader()
+    reader.feed(published(tmp_path, run, report_factory.scores(run, tasks=["detection", "semantic"])))
+    reports = tmp_path / "reports"
+    files = {path.relative_to(reports).as_posix() for path in reports.rglob("*") if path.is_file()}
+    linked = {target for tag, target in reader.targets if tag == "a" and not target.startswith(("#", "data:"))}
+    assert linked == files - {report.PAGE}
+    assert {"comparison.html", "failure_cases.md", "policy.json"} <= linked
+
+
+def test_a_narrowed_run_tells_which_gates_were_not_run(tmp_path):
+    rules = [{"metric": "map", "family": name, "severity": 3, "min": 0.0} for name in ("weather", "blur")]
+    run = report_factory.params(gates=rules).only("weather")
+    text = published(tmp_path, run, report_factory.scores(run, tasks=["detection"]))
+    assert "defocus_blur, motion_blur, which this run left out" in text
+    reader = Reader()
+    reader.feed(text)
+    assert not {target[1:] for _, target in reader.targets if target.startswith("#")} - set(reader.ids)
+    assert json.loads((tmp_path / "reports/metrics.json").read_text())["gates"]["not_run"] == 1
 
 
 def test_hostile_names_are_text(tmp_path):
@@ -247,10 +273,10 @@ def test_missing_picture_is_the_users_to_mend(tmp_path):
 
 
 def test_vendored_plotly_is_the_one_that_plotly_carries():
-    head = (page.ASSETS / "plotly-cartesian.min.js").read_text(encoding="utf-8")[:200]
+    head = (shell.ASSETS / "plotly-cartesian.min.js").read_text(encoding="utf-8")[:200]
     assert f"v{plotly.offline.get_plotlyjs_version()}\n" in head
 
 
 def test_vendored_files_have_their_licences():
     for name in ("LICENSE-plotly.js.txt", "LICENSE-DataTables.txt"):
-        assert "Permission is hereby granted" in (page.ASSETS / name).read_text(encoding="utf-8")
+        assert "Permission is hereby granted" in (shell.ASSETS / name).read_text(encoding="utf-8")

@@ -57,7 +57,7 @@ def test_the_same_revision_shows_no_difference(two: tuple[Revision, Revision]) -
     assert len(values) > 0
     assert (values == 0).all()
     assert not set(found.differences["outcome"]) & {"gain", "regression"}
-    assert found.fallen is None
+    assert found.fallen.empty
 
 
 def test_only_what_both_have_enters(two: tuple[Revision, Revision]) -> None:
@@ -104,9 +104,11 @@ def test_the_frame_that_fell_most(two: tuple[Revision, Revision], found: revisio
     examples = two[0].examples.set_index(["task", "corruption", "severity", "frame_id"])
     a, b = (examples.loc[examples["model"] == model, "score"] for model in (V1, V2))
     fall = (b - a).dropna()
-    assert found.fallen is not None
-    at = tuple(found.fallen[name] for name in ("task", "corruption", "severity", "frame_id"))
-    assert fall[at] == fall.min() == found.fallen["fall"] < 0
+    first = found.fallen.iloc[0]
+    at = tuple(first[name] for name in ("task", "corruption", "severity", "frame_id"))
+    assert fall[at] == fall.min() == first["fall"] < 0
+    assert len(found.fallen) == (fall < 0).sum()
+    assert found.fallen["fall"].is_monotonic_increasing
 
 
 def other_split(found: Revision) -> Revision:
@@ -156,8 +158,9 @@ def test_comparison_as_text(found: revisions.Comparison) -> None:
         params=[("train.epochs", 9, 12), ("baseline", None, "v1")],
         files=["tasks/metrics/score.py", "README.md"],
     )
-    text = revision_summary.summary("v1", "HEAD", found, change, 0.95)
+    text = revision_summary.summary("v1", "HEAD", found, change, 0.95, "a page.html")
     assert text.startswith("# HEAD against v1\n")
+    assert "[a page.html](a%20page.html)" in text
     assert "… and 2 earlier commits" in text
     assert "HEAD lacks 2 commit(s) that v1 has" in text
     assert "params `train.epochs`: 9 → 12" in text

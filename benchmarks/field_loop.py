@@ -1,0 +1,89 @@
+"""A robustness benchmark as it is commonly written: for each cell everything anew, a frame at a time.
+
+A data set whose items are read and corrupted in two loader workers by imagecorruptions (mended so that it runs), the
+model loaded for each cell, one image a call, COCOeval with its defaults.
+"""
+
+import contextlib
+import io
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset
+
+from tasks import models
+from tasks.class_map import resolve
+from tasks.corruptions import reference
+from tasks.params import Model
+
+
+class Corrupted(Dataset[tuple[int, Any]]):
+    """The images of an annotation file, corrupted as they are read."""
+
+    def __init__(self, annotations: dict[str, Any], images: Path, name: str, severity: int) -> None:
+        self._entries = annotations["images"]
+        self._images = images
+        self._name, self._severity = name, severity
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, place: int) -> tuple[int, Any]:
+        from PIL import Image
+
+        entry = self._entries[place]
+        with Image.open(self._images / entry["file_name"]) as picture:
+            pixels = np.array(picture.convert("RGB"))
+        if self._severity:
+            pixels = reference.run(self._name, pixels, severity=self._severity, seed=entry["id"] % 2**31)
+        return entry["id"], pixels
+
+
+def run(
+    annotations: Path, images: Path, model: Model, folder: Path, cells: list[tuple[str, int]]
+) -> list[dict[str, Any]]:
+    """AP and seconds of each cell.
+
+    Args:
+        annotations: COCO's file.
+        images: its images.
+        model: as in params; loaded again for each cell, with all processors.
+        folder: what the model's paths start from.
+        cells: (corruption, severity); severity 0 is clean.
+    """
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    found = []
+    for name, severity in cells:
+        start = perf_counter()
+        with contextlib.redirect_stdout(io.StringIO()):
+            truth = COCO(str(annotations))
+        names = {category["id"]: category["name"] for category in truth.dataset["categories"]}
+        category_of = resolve(model, models.describe(model, folder=folder)["object"], names)
+        detector = models.load(model, folder=folder, device="cpu")
+        loader = DataLoader(
+            Corrupted(truth.dataset, images, name, severity),
+            batch_size=1,
+            num_workers=2,
+            collate_fn=lambda batch: batch,
+        )
+        rows = []
+        for ((key, pixels),) in loader:
+            (output,) = detector.predict([pixels])
+            for box, score, kind in zip(output.boxes.tolist(), output.scores, output.class_ids, strict=True):
+                xywh = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
+                known = category_of[int(kind)]
+                rows.append({"image_id": key, "category_id": known, "bbox": xywh, "score": float(score)})
+        ap = 0.0
+        if rows:
+            with contextlib.redirect_stdout(io.StringIO()):
+                evaluation = COCOeval(truth, truth.loadRes(rows), "bbox")
+                evaluation.evaluate()
+                evaluation.accumulate()
+                evaluation.summarize()
+            ap = float(evaluation.stats[0])
+        found.append({"name": name, "severity": severity, "ap": ap, "seconds": perf_counter() - start})
+    return found

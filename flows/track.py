@@ -1,0 +1,152 @@
+"""`stormglass track`: a model and its tracker on a video: annotated video, MOTChallenge's text and JSON."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from flows import progress
+from flows.runtime import Run
+from tasks import models
+from tasks.data import frames as decoding
+from tasks.data import video
+from tasks.errors import InputError
+from tasks.exports import tracks, trails
+from tasks.exports.tracks import Box
+from tasks.models import recorded, tracking
+from tasks.models.outputs import Output
+from tasks.params import Tracker
+
+TRAIL_S: Final = 1.5
+"""How long a trail takes to fade."""
+
+LOST_S: Final = 0.5
+"""How long a track that has no box any more is shown at its last place."""
+
+BATCH: Final = 8
+
+
+def write(run: Run, source: Path, target: Path, *, model: str | None, log: bool, force: bool) -> list[str]:
+    """Follow what a model detects in a video; lines that say what came of it.
+
+    Args:
+        run: whose params describe the model and its tracker (ByteTrack where they name none).
+        source: a video.
+        target: the annotated video; .txt and .json are put beside it. Written all three or none.
+        model: its name in params; None where there is just one.
+        log: the JSON says what was made of every box in every frame.
+        force: whether the files may be there already.
+
+    Raises:
+        InputError: no such model or one without boxes, `source` is no video, or a file is there already.
+    """
+    name = _model(run, model)
+    chosen = run.params.models[name]
+    how = chosen.tracker or Tracker()
+    made = [target, target.with_suffix(".txt"), target.with_suffix(".json")]
+    _check(source, made, force=force)
+    classes = models.describe(chosen, folder=run.params.folder)["object"]
+    if not classes:
+        raise InputError(f"The model {name} gives no boxes, so there is nothing to follow.")
+    facts = video.examine(source)
+    outputs = _predicted(run, name, source, facts)
+    detections = [(output.boxes, output.scores, output.class_ids) for output in outputs]
+    images = [(frame.pixels for frame in video.read(source))] if tracking.looks_at_frames(how) else None
+    (ids,) = tracking.track([detections], tracker=how, frame_rate=float(facts.rate), images=images)
+    settings = tracking.settings(how)
+    starting = settings.get("track_activation_threshold", settings.get("high_conf_det_threshold", 0))
+    boxes = tracks.boxes(detections, ids, least_score=float(starting))
+    document = {
+        "source": source.name,
+        "frames": len(boxes),
+        "frame_rate": round(float(facts.rate), 4),
+        "model": name,
+        "tracker": {"name": how.name, **settings},
+        **tracks.document(boxes, classes, log=log),
+    }
+    drawn = _drawn(source, facts, outputs, boxes, classes)
+    _write(made, drawn, facts, boxes, document)
+    return [
+        f"{len(document['tracks'])} track(s) in {len(boxes)} frames by {name} and {how.name}:",
+        *map(str, made),
+    ]
+
+
+def _model(run: Run, asked: str | None) -> str:
+    known = [name for name, model in run.params.models.items() if model.adapter != recorded.NAME]
+    if asked is None and len(known) == 1:
+        return known[0]
+    if asked not in known:
+        given = "several models are there" if asked is None else f"there is no model '{asked}' that can be run"
+        raise InputError(f"track: {given}; expected --model to name one of: {', '.join(known) or 'none'}.")
+    return asked
+
+
+def _check(source: Path, made: Sequence[Path], *, force: bool) -> None:
+    if not source.is_file() or source.suffix.lower() not in decoding.VIDEO_SUFFIXES:
+        raise InputError(
+            f"Expected a video at {source}: a file that ends in {', '.join(sorted(decoding.VIDEO_SUFFIXES))}."
+        )
+    target = made[0]
+    if target.suffix.lower() not in video.WRITTEN:
+        raise InputError(f"Expected OUT to be a video that ends in {', '.join(video.WRITTEN)}, got {target}.")
+    if not target.absolute().parent.is_dir():
+        raise InputError(f"Expected a folder {target.absolute().parent} to write to, there is none.")
+    for path in made:
+        if path.exists() and path.resolve() == source.resolve():
+            raise InputError(f"OUT is IN ({path}): expected another place, the source stays as it is.")
+        if path.exists() and not force:
+            raise InputError(f"{path} is there already: nothing was written; --force writes over it.")
+
+
+def _predicted(run: Run, name: str, source: Path, facts: video.Facts) -> list[Output]:
+    """What the model says of each frame, without label maps: they would fill the memory and are not shown."""
+    params = run.params
+    loaded = models.load(params.models[name], folder=params.folder, device=params.run.device)
+    frames = (frame.pixels for frame in video.read(source))
+    found: list[Output] = []
+    with progress.parts("detect", facts.count or 0, "frames") as done:
+        while batch := list(islice(frames, BATCH)):
+            found += [replace(output, label_map=None) for output in loaded.predict(batch)]
+            for frame in batch if facts.count else ():
+                done(frame)
+    if not found:
+        raise InputError(f"The video {source} holds no frame.")
+    return found
+
+
+def _drawn(
+    source: Path,
+    facts: video.Facts,
+    outputs: Sequence[Output],
+    boxes: Sequence[Sequence[Box]],
+    classes: Mapping[int, str],
+) -> Iterator[video.Timed]:
+    rate = float(facts.rate)
+    pen = trails.Trails(classes, trail_frames=round(TRAIL_S * rate))
+    gone = tracks.lost(boxes, for_frames=round(LOST_S * rate))
+    for frame, output, here, lost in zip(video.read(source), outputs, boxes, gone, strict=True):
+        yield video.Timed(pen.draw(frame.pixels, here, lost, output.masks), frame.ticks)
+
+
+def _write(
+    made: Sequence[Path],
+    drawn: Iterator[video.Timed],
+    facts: video.Facts,
+    boxes: Sequence[Sequence[Box]],
+    document: dict[str, Any],
+) -> None:
+    """All three files whole, or none."""
+    beside = [path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}") for path in made]
+    try:
+        video.write(beside[0], drawn, facts, container=made[0].suffix)
+        beside[1].write_text(tracks.mot(boxes), encoding="utf-8")
+        beside[2].write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        for temporary, path in zip(beside, made, strict=True):
+            temporary.replace(path)
+    finally:
+        for temporary in beside:
+            temporary.unlink(missing_ok=True)

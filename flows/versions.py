@@ -1,0 +1,163 @@
+"""`stormglass export`, `quantize` and `adapt`: a further version of a model, made from it and named in params."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from flows.runtime import Run
+from tasks import models, tables
+from tasks.data import strata
+from tasks.data.frames import FrameReader
+from tasks.errors import InputError
+from tasks.models import adapted, exported, quantized, small
+from tasks.models.agreement import Agreement, agreement
+from tasks.params import editing
+
+CHECKED: Final = 16
+"""Real frames on which a version is compared with what it was made from."""
+
+Frames = list[np.ndarray[Any, np.dtype[np.uint8]]]
+
+
+def export(run: Run, path: Path, name: str, *, form: str, new: str | None) -> list[str]:
+    """Write a model's network as `form` and name it in params; lines that say what was written and how far it agrees.
+
+    Args:
+        run: whose params describe the model.
+        path: the params file, which gets the new version.
+        name: the model.
+        form: onnx or torchscript.
+        new: the new version's name; None: `NAME-FORM`.
+
+    Raises:
+        InputError: no such model, one of another adapter, a name that is taken, or a network that says something else
+            in its new form (then nothing is written).
+    """
+    version = _Version(run, path, name, new or f"{name}-{form}")
+    if version.model.adapter != "small" or version.weights.suffix != ".safetensors":
+        raise InputError(
+            f"Only trained weights of adapter 'small' can be exported, {name} is {version.weights.name} of adapter "
+            f"'{version.model.adapter}'; other models are exported by the library that they come from."
+        )
+    target = version.target(exported.ENDINGS[form])
+    network = small.folded(small.read(version.weights))
+    exported.write(form, network, small.read_classes(version.weights), target)
+    frames = version.frames((), CHECKED)
+    found = version.compare(target, frames)
+    if not found.same():
+        target.unlink()
+        raise InputError(f"{name} says something else as {form} ({found.told()}): nothing was kept.")
+    return version.register(target, found)
+
+
+def quantize(run: Run, path: Path, name: str, *, calibration: Sequence[str], count: int, new: str | None) -> list[str]:
+    """Write the int8 version of a model that runs in onnxruntime and name it in params; lines as `export`.
+
+    Args:
+        run: whose params describe the model.
+        path: the params file.
+        name: the model.
+        calibration: attributes of the frames to take calibration frames evenly over, or slices such as
+            `time_of_day=night` to take them from; none: params' slices.attributes.
+        count: how many calibration frames.
+        new: the new version's name; None: `NAME-int8`.
+
+    Raises:
+        InputError: no such model, one that does not run in onnxruntime, no such attribute, or a name that is taken.
+    """
+    version = _Version(run, path, name, new or f"{name}-int8")
+    frames = version.frames(calibration or run.params.slices.attributes, count)
+    target = version.target(".onnx")
+    quantized.write(version.weights, target, version.load(version.weights), frames)
+    return version.register(target, version.compare(target, frames[:CHECKED]), calibrated=len(frames))
+
+
+def adapt(run: Run, path: Path, name: str, *, slice_name: str, count: int, new: str | None) -> list[str]:
+    """Write a version whose batch norms are fitted to a slice without labels, and name it in params; lines as `export`.
+
+    Args:
+        run: whose params describe the model.
+        path: the params file.
+        name: the model, of adapter 'small'.
+        slice_name: such as `time_of_day=night`.
+        count: how many frames at most.
+        new: the new version's name; None: `NAME-` and the slice's values.
+
+    Raises:
+        InputError: no such model or slice, one without batch norms, or a name that is taken.
+    """
+    values = "-".join(part.partition("=")[2].strip() for part in slice_name.split("&"))
+    version = _Version(run, path, name, new or f"{name}-{values}")
+    if "=" not in slice_name:
+        raise InputError(f"--slice: expected a slice such as time_of_day=night, got '{slice_name}'.")
+    frames = version.frames((slice_name,), count)
+    target = version.target(".safetensors")
+    adapted.write(version.model, version.weights, target, frames)
+    return version.register(target, version.compare(target, frames[:CHECKED]), fitted=len(frames))
+
+
+class _Version:
+    """A version in the making: what it is made from, where it goes, what it is called."""
+
+    def __init__(self, run: Run, path: Path, name: str, new: str) -> None:
+        if name not in run.params.models:
+            raise InputError(f"There is no model '{name}' in params; there is: {', '.join(run.params.models)}.")
+        if new in run.params.models:
+            raise InputError(f"There is a model '{new}' already: give the version another name with --as.")
+        self._run, self._path, self._name, self._new = run, path, name, new
+        self.model = run.params.models[name]
+        models.check(self.model, folder=run.params.folder)
+        self.weights = run.params.folder / self.model.weights_path
+
+    def target(self, ending: str) -> Path:
+        """Beside the weights that it is made from.
+
+        Raises:
+            InputError: there is such a file already.
+        """
+        target = self.weights.with_name(f"{self._new}{ending}")
+        if target.exists():
+            raise InputError(f"{target} is there already: remove it, or give the version another name with --as.")
+        return target
+
+    def frames(self, wanted: Sequence[str], count: int) -> Frames:
+        """Clean frames of the validation split, evenly over attributes, from within slices.
+
+        Raises:
+            InputError: there are no tables yet, or no such attribute or slice.
+        """
+        params, layout = self._run.params, self._run.layout
+        table = tables.read("frames", layout.tables / "frames.parquet")
+        chosen = table[table["split"] == params.dataset.validation]
+        if chosen.empty:
+            chosen = tables.select(table, split=params.dataset.split)
+        for name in wanted:
+            if "=" in name:
+                chosen = strata.matching(chosen, name)
+        rows = strata.even(chosen, [name for name in wanted if "=" not in name], count)
+        return FrameReader(params.resolve(params.dataset.path)).read(rows)
+
+    def load(self, weights: Path) -> models.Predictor:
+        """The model with these weights."""
+        changed = self.model.model_copy(update={"weights": weights})
+        return models.load(changed, folder=self._run.params.folder, device="cpu")
+
+    def compare(self, target: Path, frames: Frames) -> Agreement:
+        """The version against what it was made from."""
+        return agreement(self.load(self.weights).predict(frames), self.load(target).predict(frames))
+
+    def register(self, target: Path, found: Agreement, **counts: int) -> list[str]:
+        """Name the version in params.yaml, right after what it was made from; lines for the user."""
+        folder = self._run.params.folder
+        weights = target.relative_to(folder) if target.is_relative_to(folder) else target
+        said = editing.add_model(self._path, self._name, self._new, {"weights": weights.as_posix()})
+        extra = "".join(f" {what.capitalize()} on {number} frames." for what, number in counts.items())
+        sizes = " against ".join(f"{file.stat().st_size / 1e6:.2f} MB" for file in (target, self.weights))
+        return [
+            f"Wrote {target} ({sizes}).{extra}",
+            f"Against {self._name} on real frames: {found.told()}.",
+            f"Named in {self._path}: {said}",
+            f"Next: `stormglass check`, then run; with DVC add {weights} to the deps of its stage infer.",
+        ]

@@ -1,0 +1,123 @@
+"""Static int8 versions of ONNX files: what a convolution sees on calibration frames sets its scales."""
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.errors import InputError
+from tasks.models.outputs import Predictor
+
+QUANTIZED: Final = ("Conv", "Gemm", "MatMul")
+"""Operations whose inputs and weights become int8; all else (the exponentials of box decoding, softmax) stays float."""
+
+_WIDTH: Final = 32
+"""Frames that are predicted at once while inputs are collected."""
+
+
+def write(source: Path, target: Path, predictor: Predictor, frames: Sequence[npt.NDArray[np.uint8]]) -> None:
+    """Write the int8 version of the ONNX file `source` to `target`, whole or not at all.
+
+    Weights are int8 by channel, activations int8 by tensor (QDQ), ranges by the extremes that the frames give.
+
+    Args:
+        source: the float file.
+        target: the int8 file.
+        predictor: the model of `source`, which runs an onnxruntime session as `session` or in its `network`.
+        frames: calibration frames, uint8 RGB (H, W, 3).
+
+    Raises:
+        InputError: the model does not run in onnxruntime, or its file cannot be quantized.
+    """
+    try:
+        from onnxruntime import quantization
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+    except ImportError:
+        raise InputError("Quantizing needs onnx and onnxruntime: pip install stormglass[onnx].") from None
+    feeds = inputs(predictor, frames)
+    logging.getLogger("root").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
+        ready, made = Path(scratch) / "ready.onnx", Path(scratch) / "int8.onnx"
+        try:
+            quant_pre_process(str(source), str(ready), skip_symbolic_shape=True)
+            quantization.quantize_static(
+                str(ready),
+                str(made),
+                _Feeds(feeds),
+                quant_format=quantization.QuantFormat.QDQ,
+                op_types_to_quantize=list(QUANTIZED),
+                per_channel=True,
+                activation_type=quantization.QuantType.QUInt8,
+                weight_type=quantization.QuantType.QInt8,
+                calibrate_method=quantization.CalibrationMethod.MinMax,
+            )
+        except Exception as error:  # onnxruntime raises its own, undocumented, kinds
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{source} cannot be quantized by onnxruntime ({reason}).") from None
+        _keep_metadata(source, made)
+        shutil.copymode(source, made)
+        made.replace(target)
+
+
+def inputs(predictor: Predictor, frames: Sequence[npt.NDArray[np.uint8]]) -> list[dict[str, npt.NDArray[np.float32]]]:
+    """What the model's session is given for `frames`: its own preprocessing, whatever that is.
+
+    Raises:
+        InputError: the model does not run in onnxruntime.
+    """
+    holder: Any = predictor if hasattr(predictor, "session") else getattr(predictor, "network", None)
+    if not hasattr(holder, "session"):
+        raise InputError("Only a model that runs in onnxruntime can be quantized: export it to ONNX first.")
+    session = holder.session
+    seen: list[dict[str, npt.NDArray[np.float32]]] = []
+
+    class Listening:
+        """The session, noting what it is given."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(session, name)
+
+        def run(self, outputs: Any, feed: dict[str, npt.NDArray[np.float32]]) -> Any:
+            seen.extend({name: rows[at : at + 1] for name, rows in feed.items()} for at in range(_length(feed)))
+            return session.run(outputs, feed)
+
+    holder.session = Listening()
+    try:
+        for start in range(0, len(frames), _WIDTH):
+            predictor.predict(frames[start : start + _WIDTH])
+    finally:
+        holder.session = session
+    return seen
+
+
+def _length(feed: dict[str, npt.NDArray[np.float32]]) -> int:
+    return len(next(iter(feed.values())))
+
+
+class _Feeds:
+    """A CalibrationDataReader: the next feed, then None."""
+
+    def __init__(self, feeds: Sequence[dict[str, npt.NDArray[np.float32]]]) -> None:
+        self._feeds = feeds
+        self.rewind()
+
+    def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:
+        return next(self._left, None)
+
+    def rewind(self) -> None:
+        self._left: Iterator[dict[str, npt.NDArray[np.float32]]] = iter(self._feeds)
+
+
+def _keep_metadata(source: Path, made: Path) -> None:
+    """What the float file says of itself, such as class names, is said by the int8 file too."""
+    import onnx
+
+    said, proto = onnx.load(str(source), load_external_data=False), onnx.load(str(made))
+    known = {entry.key for entry in proto.metadata_props}
+    proto.metadata_props.extend(entry for entry in said.metadata_props if entry.key not in known)
+    onnx.save(proto, str(made))

@@ -1,0 +1,68 @@
+"""What becomes of a frame in a model and of its output, in one sentence for people."""
+
+from collections.abc import Collection
+from typing import Final
+
+from tasks.models import settle
+from tasks.params import Model, ModelInput
+
+_OWN_BOXES: Final = ("classical", "python", "recorded")
+"""Adapters that suppress nothing."""
+
+_RESIZES: Final = {
+    "stretch": "stretched to {width}x{height} px",
+    "letterbox": "letterboxed in the centre of {width}x{height} px",
+    "letterbox_top_left": "letterboxed at the top left of {width}x{height} px",
+}
+
+
+def settings(model: Model, *, tasks: Collection[str]) -> str:
+    """The adapter, how frames are prepared and what is kept of the output, as settled.
+
+    Args:
+        model: Its params.
+        tasks: What it does.
+
+    Example:
+        >>> settings(Model(adapter="classical", variant="kmeans", options={"clusters": 3}), tasks=["semantic"])
+        'classical kmeans (clusters 3, smooth_px 1.5); frames as they are'
+    """
+    ready = settle(model)
+    options = ", ".join(f"{name} {_value(value)}" for name, value in ready.options.items())
+    head = " ".join(filter(None, [ready.adapter, ready.variant, ready.decoder])) + (f" ({options})" if options else "")
+    suppresses = "detection" in tasks and model.adapter not in _OWN_BOXES
+    return f"{head}; {_frames(ready.input)}{_boxes(ready) if suppresses else ''}"
+
+
+def _frames(given: ModelInput) -> str:
+    words = []
+    if given.tile is not None:
+        words.append(f"in tiles of {given.tile[1]}x{given.tile[0]} px that overlap by {given.overlap:g}")
+    if given.resize == "shorter_side":
+        bound = "" if given.longer_side_at_most is None else f", the longer at most {given.longer_side_at_most}"
+        words.append(f"resized to a shorter side of {given.shorter_side} px{bound}")
+    elif given.resize != "none" and given.size is not None:
+        words.append(_RESIZES[given.resize].format(height=given.size[0], width=given.size[1]))
+    if given.crop is not None:
+        words.append(f"cropped to {given.crop[1]}x{given.crop[0]} px")
+    if given.antialias:
+        words.append("antialiased")
+    if given.channels != "rgb":
+        words.append(given.channels.upper())
+    if given.scale != 1:
+        words.append(f"times {given.scale:.6g}")
+    if any(given.mean) or any(one != 1 for one in given.std):
+        words.append(f"less ({_value(given.mean)}) over ({_value(given.std)})")
+    return f"frames {', '.join(words) or 'as they are'}"
+
+
+def _boxes(model: Model) -> str:
+    kinds = {"class_wise": "class-wise", "agnostic": "class-agnostic", "soft": "soft"}
+    at = f"of sigma {model.nms_sigma:g}" if model.nms == "soft" else f"at IoU {model.nms_iou:g}"
+    return f"; boxes above {model.score_threshold:g}, {kinds[model.nms]} suppression {at}"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(_value(one) for one in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,68 @@
+"""A further model written into params.yaml, with all that a person wrote there left as it is."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tasks.errors import InputError
+
+
+def add_model(path: Path, like: str, name: str, changes: Mapping[str, Any]) -> str:
+    """Add the model `name` right after `like`, with its settings but for `changes`; the line that was added.
+
+    Comments and order stay; the file is replaced whole.
+
+    Args:
+        path: the params file.
+        like: a model in it.
+        name: the new one's.
+        changes: settings that differ.
+
+    Raises:
+        InputError: the file is written in a way that cannot be added to; the message holds the line to add.
+    """
+    text = path.read_text(encoding="utf-8")
+    before = yaml.safe_load(text)
+    entry = {**before["models"][like], **changes}
+    shown = yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, width=float("inf")).strip()
+    lines = text.splitlines(keepends=True)
+    place = _after(text, like)
+    added = ""
+    if place is not None:
+        start, end = place
+        indent = lines[start][: len(lines[start]) - len(lines[start].lstrip())]
+        added = f"{indent}{name}: {shown}\n"
+        made = "".join([*lines[:end], added, *lines[end:]])
+        wanted = {**before, "models": {**before["models"], name: entry}}
+        if _read(made) == wanted:
+            temporary = path.with_name(f".{path.name}.{os.getpid()}")
+            temporary.write_text(made, encoding="utf-8")
+            temporary.replace(path)
+            return added.strip()
+    raise InputError(f"{path} could not be added to as it is written: add under models: {name}: {shown}")
+
+
+def _after(text: str, model: str) -> tuple[int, int] | None:
+    """The line at which the model's entry starts, and the one before which a further entry can stand."""
+    whole = yaml.compose(text, Loader=yaml.SafeLoader)
+    assert isinstance(whole, yaml.MappingNode)
+    section = next(value for key, value in whole.value if key.value == "models")
+    if not isinstance(section, yaml.MappingNode) or section.flow_style:
+        return None
+    key, value = next((key, value) for key, value in section.value if key.value == model)
+    mark = value.end_mark
+    end = mark.line + 1 if mark.column else mark.line  # a block's end is where the next thing starts
+    lines = text.splitlines()
+    while end > key.start_mark.line + 1 and (not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#")):
+        end -= 1  # comments and blank lines between belong to what follows
+    return key.start_mark.line, end
+
+
+def _read(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return None

@@ -1,0 +1,86 @@
+"""What a card of the gallery belongs to: the slices of its frame, and the failure rules that caught it."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from tasks import slices, tables
+from tasks.layout import Layout
+from tasks.params import Params
+from tasks.report import failure_cases
+
+
+@dataclass(frozen=True)
+class Tags:
+    """Slices of the frames that are shown.
+
+    Attributes:
+        names: those that hold any of them, in the order of params.
+        frames: frame_id -> the places in `names` of the slices that it is in; in one of objects when it shows such.
+        told: the places of those that a card names: of whole frames, by one thing.
+    """
+
+    names: tuple[str, ...] = ()
+    frames: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    told: frozenset[int] = frozenset()
+
+    def of(self, frame_id: int) -> tuple[int, ...]:
+        """The places of the slices of one frame."""
+        return self.frames.get(frame_id, ())
+
+    def words(self, frame_id: int) -> str:
+        """The slices of one frame that a card names.
+
+        Examples:
+            >>> Tags(("time_of_day=night", "size=small"), {7: (0, 1)}, frozenset({0})).words(7)
+            'time of day night'
+        """
+        found = [self.names[place] for place in self.of(frame_id) if place in self.told]
+        return ", ".join(name.removeprefix("query:").replace("_", " ").replace("=", " ") for name in found)
+
+
+def of_slices(params: Params, layout: Layout, frame_ids: Collection[int]) -> Tags:
+    """The slices of `frame_ids`; none where the tables of frames and objects are not here.
+
+    Raises:
+        InputError: a slice of params does not fit the tables.
+    """
+    if not all((layout.tables / f"{name}.parquet").exists() for name in ("frames", "objects")):
+        return Tags()
+    frames = tables.read("frames", layout.tables / "frames.parquet")
+    frames = tables.select(frames, split=params.dataset.split, limit=params.dataset.limit)
+    objects = tables.read("objects", layout.tables / "objects.parquet")
+    objects = objects[objects["frame_id"].isin(frames["frame_id"])].reset_index(drop=True)
+    wanted = {int(frame) for frame in frame_ids}
+    names: list[str] = []
+    found: dict[int, list[int]] = {}
+    told = set()
+    for item in slices.load(params, layout.tables):
+        if item.name == tables.ALL:
+            continue
+        if item.area_px2 is not None:
+            low, high = item.area_px2
+            inside = objects.loc[objects["area_px"].between(low, high), "frame_id"]
+        elif item.objects is not None:
+            inside = objects.loc[item.objects, "frame_id"]
+        else:
+            inside = frames["frame_id"][item.frames]
+        here = wanted & {int(frame) for frame in inside}
+        if not here:
+            continue
+        if not item.of_objects and " & " not in item.name:
+            told.add(len(names))
+        for frame in here:
+            found.setdefault(frame, []).append(len(names))
+        names.append(item.name)
+    return Tags(tuple(names), {frame: tuple(places) for frame, places in found.items()}, frozenset(told))
+
+
+def of_rules(params: Params, gallery: pd.DataFrame) -> dict[str, list[str]]:
+    """The failure rules of params that caught each example of the gallery, by example."""
+    found: dict[str, list[str]] = {}
+    for name, rule in params.failures.items():
+        for example in gallery.loc[failure_cases.caught(rule, gallery), "example_id"]:
+            found.setdefault(str(example), []).append(name)
+    return found

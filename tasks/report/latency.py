@@ -1,0 +1,257 @@
+"""Latency: what a frame costs each model, stage by stage, against budgets and against what the model is worth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pandas as pd
+
+from tasks import tables
+from tasks.gates import budget
+from tasks.metrics import latency as measured
+from tasks.metrics.robustness import Figure
+from tasks.params import Params
+from tasks.report import amounts, by_severity, figures, latency_charts, numbers, verdict, wording
+
+Content = dict[str, Any]
+Charts = dict[str, figures.Figure]
+
+SLOWEST: Final = 5
+"""Frames shown of each model."""
+
+BUSY: Final = 0.9
+"""Below this share of the processor's time the figures are those of a machine at other work."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One model in one cell."""
+
+    model: str
+    corruption: str
+    severity: int
+    rows: pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        """Model and, unless it is clean, cell."""
+        cell = f", {wording.corruption(self.corruption)} {self.severity}" if self.severity else ""
+        return f"{self.model}{cell}"
+
+    @property
+    def frames(self) -> pd.DataFrame:
+        """A row for each frame, by frame_id, with a column for each fact."""
+        own = self.rows[self.rows["frame_id"].notna()]
+        return own.pivot(index="frame_id", columns="fact", values="value")
+
+    @property
+    def stages(self) -> dict[str, float]:
+        """Mean milliseconds by stage, in their order."""
+        means = self.frames.mean()
+        return {stage: float(means[f"{stage}_ms"]) for stage in measured.STAGES if f"{stage}_ms" in means}
+
+
+def latency(
+    params: Params, scores: pd.DataFrame, table: pd.DataFrame | None, gates: pd.DataFrame, charts: Charts
+) -> Content | None:
+    """What the section holds; None where no model was measured.
+
+    Args:
+        params: of the run.
+        scores: the table `scores`.
+        table: the table `latency`; None without one.
+        gates: as `tasks.gates.evaluate` gives it.
+        charts: the figures go here.
+    """
+    found = [] if table is None else _found(params, table)
+    if not found or table is None:
+        return None
+    clean = [one for one in found if not one.severity]
+    confidence = params.metrics.confidence
+    own = gates[gates["task"] == budget.TASK]
+    late = [_figure(one, "latency_p95_ms", confidence) for one in found]
+    charts["latency-stages"] = latency_charts.bars(
+        [one.name for one in found], [one.stages for one in found], late, _budgets(own)
+    )
+    metrics = [m for m in measured.METRICS if any(_figure(one, m, confidence).status != "not_defined" for one in found)]
+    return {
+        "told": [*_told(params, table, clean), *_warnings(clean)],
+        "where": list(dict.fromkeys(measured.where(one.rows) for one in clean)),
+        "batches": list(dict.fromkeys(measured.where(one.rows, batch=True) for one in clean)),
+        "frames": sorted({one.rows["frame_id"].nunique() for one in found}),
+        "budgets": [
+            {
+                **dict(zip(("icon", "words"), verdict.STATUS_WORDS[row["status"]], strict=True)),
+                "status": row["status"],
+                "text": wording.sentence(f"{row['model']}: {row['rule']}. {row['reason']}"),
+            }
+            for row in own.to_dict("records")
+        ],
+        "stages": {
+            "height": charts["latency-stages"]["layout"]["height"],
+            "takeaway": _stage_takeaway(clean),
+            "looks": [{"name": stage, **by_severity.look(place)} for place, stage in enumerate(measured.STAGES)],
+            "lines": [
+                {
+                    "name": one.name,
+                    "values": [amounts.amount(one.stages.get(stage, float("nan"))) for stage in measured.STAGES],
+                    "wall": amounts.amount(float(one.frames["wall_ms"].mean())),
+                }
+                for one in found
+            ],
+            "columns": list(measured.STAGES),
+        },
+        "columns": [{"name": wording.metric(m), "unit": amounts.unit(m)} for m in metrics],
+        "lines": [{"name": one.name, "values": [_told_figure(one, m, confidence) for m in metrics]} for one in found],
+        "slowest": [line for one in clean for line in _slowest(one)],
+        "accuracy": _accuracy(params, scores, clean, charts) if len(clean) > 1 else [],
+    }
+
+
+def why_not(params: Params, table: pd.DataFrame | None) -> list[str]:
+    """Why models have no figures, each reason once."""
+    reasons = [measured.reason(table, model) for model in params.models]
+    return list(dict.fromkeys(reason for reason in reasons if reason is not None))
+
+
+def _found(params: Params, table: pd.DataFrame) -> list[Measured]:
+    """The cells that were measured: the baseline first, clean before what params name."""
+    found = []
+    for model in sorted(params.models, key=lambda name: name != params.baseline):
+        places = [(tables.CLEAN, 0), *(params.latency.asked() if params.latency is not None else ())]
+        for corruption, severity in places:
+            rows = measured.cell(table, model, corruption, severity)
+            if len(rows):
+                found.append(Measured(model, corruption, severity, rows))
+    return found
+
+
+def _figure(one: Measured, metric: str, confidence: float) -> Figure:
+    return measured.figure(one.rows, metric, confidence=confidence)
+
+
+def _told_figure(one: Measured, metric: str, confidence: float) -> str:
+    found = _figure(one, metric, confidence)
+    return amounts.amount(found.value, found.low, found.high)
+
+
+def _told(params: Params, table: pd.DataFrame, clean: Sequence[Measured]) -> list[str]:
+    """A sentence for each model: how long, against the baseline, what is the worst; or why there is nothing."""
+    confidence = params.metrics.confidence
+    told = []
+    for one in clean:
+        middle, late, slowest = (
+            _told_figure(one, metric, confidence) for metric in ("latency_p50_ms", "latency_p95_ms", "latency_max_ms")
+        )
+        text = f"{one.model}: half of the frames take at most {middle} ms, 95 % at most {late} ms, "
+        text += f"the slowest {slowest} ms."
+        base = next((other for other in clean if other.model == params.baseline and other is not one), None)
+        if base is not None:
+            times = measured.ratio(one.rows, base.rows, "latency_p50_ms", confidence=confidence)
+            text += f" That is {amounts.amount(times.value, times.low, times.high)} times {base.model}'s p50."
+        told.append(text)
+    told += [f"{model}: {reason}." for model in params.models if (reason := measured.reason(table, model))]
+    return told
+
+
+def _warnings(clean: Sequence[Measured]) -> list[str]:
+    """What speaks against the figures, and what they do not tell apart."""
+    told, busy = [], []
+    for one in clean:
+        share = one.rows.loc[one.rows["fact"] == "cpu_share", "value"]
+        if str(one.rows["device"].iloc[0]).startswith("cpu") and len(share) and share.iloc[0] < BUSY:
+            busy.append(f"{one.model} for {wording.percent(share.iloc[0])} of the time")
+        if "preprocess" not in one.stages:
+            told.append(f"{one.model}'s adapter does not say where preprocessing ends: its whole call counts as infer.")
+    if busy:
+        told.append(
+            f"Models did not have the processor to themselves ({', '.join(busy)}): the machine was at other work, or"
+            " waited for its disk, and the figures are too high. Another latency.take in params measures again."
+        )
+    return told
+
+
+def _stage_takeaway(clean: Sequence[Measured]) -> str:
+    parts = []
+    for one in clean:
+        stages = one.stages
+        largest = max(stages, key=lambda stage: stages[stage])
+        parts.append(f"{one.model} {wording.percent(stages[largest] / sum(stages.values()))} in {largest}")
+    return f"Where a frame's mean time goes most: {'; '.join(parts)}."
+
+
+def _budgets(gates: pd.DataFrame) -> list[tuple[str, float]]:
+    """Ceilings in ms that rules set on clean frames, each once."""
+    rows = gates[gates["metric"].str.endswith("_ms") & (gates["severity"] == 0) & gates["rule"].str.contains("<=")]
+    return list(
+        dict.fromkeys(
+            (f"{wording.metric(row['metric'])} ≤ {row['threshold']:g} ms", float(row["threshold"]))
+            for row in rows.to_dict("records")
+        )
+    )
+
+
+def _slowest(one: Measured) -> list[Content]:
+    """The frames that took longest: what they hold, and in which stage they lost most against the median frame."""
+    frames = one.frames
+    stages = [f"{stage}_ms" for stage in measured.STAGES if f"{stage}_ms" in frames]
+    middle = frames.median()
+    lines = []
+    for frame, row in frames.sort_values("wall_ms", ascending=False, kind="stable").head(SLOWEST).iterrows():
+        lost = (row[stages] - middle[stages]).astype(float)
+        lines.append(
+            {
+                "model": one.model,
+                "frame": int(str(frame)),
+                "ms": amounts.amount(row["wall_ms"]),
+                "times": amounts.amount(row["wall_ms"] / middle["wall_ms"]),
+                "detections": int(row["detections"]),
+                "stage": f"{str(lost.idxmax()).removesuffix('_ms')} (+{amounts.amount(lost.max())} ms)",
+            }
+        )
+    return lines
+
+
+def _accuracy(params: Params, scores: pd.DataFrame, clean: Sequence[Measured], charts: Charts) -> list[Content]:
+    """What the models are worth under corruption against what a frame costs: a chart for each task."""
+    found = []
+    for task in numbers.tasks_of(scores):
+        mpc = numbers.summary(scores, task, "mpc")
+        points = []
+        for place, one in enumerate(clean):
+            kept = mpc.get((one.model, tables.ALL))
+            if kept is not None and not wording.absent(kept.value):
+                points.append((place, one.model, _figure(one, "latency_p50_ms", params.metrics.confidence), kept))
+        if len(points) < 2:
+            continue
+        key = f"latency-accuracy-{task}"
+        metric = f"mPC ({wording.metric(tables.HEADLINE[task])})"
+        charts[key] = latency_charts.worth(points, metric)
+        fast, best = min(points, key=lambda p: p[2].value), max(points, key=lambda p: p[3].value)
+        ms = [f"{amounts.amount(p[2].value)} ms" for p in (fast, best)]
+        worth = [wording.number(p[3].value) for p in (fast, best)]
+        both = f"{fast[1]} is both the fastest ({ms[0]} at p50) and the best under corruption ({worth[0]})"
+        apart = (
+            f"{fast[1]} is the fastest ({ms[0]} at p50, {metric} {worth[0]}), {best[1]} the best under corruption"
+            f" ({ms[1]}, {worth[1]})"
+        )
+        found.append(
+            {
+                "id": key,
+                "task": task,
+                "name": wording.TASK_NAMES[task],
+                "metric": metric,
+                "takeaway": f"{both if fast is best else apart}.",
+                "height": charts[key]["layout"]["height"],
+                "looks": [{"name": model, **by_severity.look(place)} for place, model, *_ in points],
+                "lines": [
+                    {
+                        "model": model,
+                        "ms": amounts.amount(p50.value, p50.low, p50.high),
+                        "value": wording.figure(kept.value, kept.low, kept.high),
+                    }
+                    for _, model, p50, kept in points
+                ],
+            }
+        )
+    return found

@@ -1,0 +1,59 @@
+"""What a pipeline run comes to, from seconds and AP that are made up; and the loop itself on two real photographs."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from benchmarks import field_loop, pipeline, records
+from tasks.params import Model
+
+
+def test_the_figures_of_a_run():
+    theirs = [
+        {"name": "clean", "severity": 0, "ap": 0.4, "seconds": 10.0},
+        {"name": "fog", "severity": 1, "ap": 0.30, "seconds": 30.0},
+        {"name": "snow", "severity": 1, "ap": 0.20, "seconds": 60.0},
+        {"name": "glass_blur", "severity": 1, "ap": 0.10, "seconds": 500.0},
+    ]
+    ours = {
+        "spent": {"prepare": 6.0, "infer": 25.0, "score": 9.0, "again": 5.0},
+        "work": {"clean": 5.0, "fog": 10.0, "snow": 15.0, "glass_blur": 10.0},
+        "ap": {("clean", 0): 0.4, ("fog", 1): 0.31, ("snow", 1): 0.20, ("glass_blur", 1): 0.12},
+        "photographs": 2,
+    }
+    found = pipeline.compared(theirs, ours, workers=2)
+    assert found["speedup"] == 600 / 40
+    assert found["speedup_without_glass_blur"] == 100 / (40 - 0.25 * 20)
+    assert found["work_speedup"] == 600 / 25
+    assert found["work_speedup_without_glass_blur"] == 100 / 20
+    assert found["wall_over_work"] == 25 / 20
+    assert found["clean_ap_difference"] == 0
+    assert found["mean_ap_difference"] == pytest.approx(0.01)
+    assert found["ap_difference_errors"] == pytest.approx(0.01 / (0.01 / 3**0.5))
+    result = {"size": "full", "figures": found, "bars": records.judged(found, pipeline.BARS["full"])}
+    told = {row["figure"]: row["holds"] for row in pipeline.rows(result)}
+    assert told["speedup"] == told["ap_difference_errors"] == "yes"
+    assert told["wall_over_work"] == "no"
+    assert told["cells"] == ""
+    assert "| speedup " in pipeline.page(pipeline.rows(result))
+
+
+def test_the_loop_of_the_field_scores_as_coco_does(tmp_path: Path):
+    real = os.environ.get("STORMGLASS_REAL_DATA")
+    if not real:
+        pytest.skip("STORMGLASS_REAL_DATA names no folder of photographs")
+    shutil.copy(Path(real) / "models/yolox_nano.onnx", tmp_path)
+    document = json.loads((Path(real) / "coco/instances.json").read_text())
+    document["images"] = document["images"][:2]
+    ids = {image["id"] for image in document["images"]}
+    document["annotations"] = [one for one in document["annotations"] if one["image_id"] in ids]
+    (tmp_path / "instances.json").write_text(json.dumps(document))
+    model = Model.model_validate(pipeline.MODEL)
+    cells = [("clean", 0), ("contrast", 5)]
+    clean, dull = field_loop.run(tmp_path / "instances.json", Path(real) / "coco/images", model, tmp_path, cells)
+    assert clean["ap"] > dull["ap"] >= 0
+    assert clean["ap"] > 0.1
+    assert len(pipeline.benchmark()) == 15
