@@ -272,6 +272,7 @@ def gallery(run: Params, folder: Path, *, tasks: Sequence[str], frames: int = 2,
     table = pd.DataFrame(rows, columns=tables.SCHEMAS["gallery"].names)
     tables.write("gallery", table, folder / "gallery.parquet")
     about = {
+        "form": tables.GALLERY_FORM,
         "sampling": "Made up.",
         "match_iou": 0.5,
         "palette": [["road", "#5c5c66"], [class_name, "#cc3311"]],

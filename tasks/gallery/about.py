@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tasks import corruptions
+from tasks import corruptions, tables
 from tasks.gallery import films, overlay, picks, pictures
 from tasks.gallery.source import Source
 
@@ -53,6 +53,7 @@ def describe(source: Source, strips: Sequence[picks.Pick], made: list[dict[str, 
             }
         )
     return {
+        "form": tables.GALLERY_FORM,
         "sampling": picks.SAMPLING,
         "sampling_films": films.SAMPLING,
         "films": made,

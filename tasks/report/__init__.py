@@ -42,6 +42,8 @@ def publish(params: Params, layout: Layout) -> None:
     slices = numbers.slices(params, scores)
     card = _read_json(layout.tables / "card.json", "prepare")
     about = _read_json(layout.gallery / "about.json", "gallery")
+    if about.get("form") != tables.GALLERY_FORM:
+        raise InputError(f"{layout.gallery} was drawn by another version: run the stage gallery again.")
     gallery = tables.read("gallery", layout.gallery / "gallery.parquet")
     pictured = {*gallery["frame_id"], *(film["frame_id"] for film in about.get("films", []))}
     # Without run.json (tables that came from another machine) the page merely lacks those facts.

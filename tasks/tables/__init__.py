@@ -66,6 +66,10 @@ def attributes(name: str, table: pd.DataFrame) -> list[str]:
     return [column for column in table.columns if column not in SCHEMAS[name].names]
 
 
+GALLERY_FORM: Final = 2
+"""Of gallery/about.json; rises when the page reads something in it that earlier ones lack."""
+
+
 def select(frames: pd.DataFrame, *, split: str | None = None, limit: int | None = None) -> pd.DataFrame:
     """The rows of `frames` that a run works on: one split, then the first whole clips that hold `limit` frames.
 
