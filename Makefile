@@ -12,7 +12,7 @@ export UV_HTTP_TIMEOUT := 300
 # Where this is set, each of a run's dozen processes would compile again all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup report floors picture test test-slow lint format clean constraints chromium
+.PHONY: help setup report floors picture large test test-slow lint format clean constraints chromium
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ floors: report ## what the embedded models must reach, asserted on the report ru
 
 picture: report chromium ## take the README's picture from the report
 	$(BIN)/python -m tests.picture reports/robustness.html docs/report.png
+
+large: $(READY) chromium ## the page of a large made-up run: its size, its nodes, its long tables
+	$(BIN)/python -m pytest -m slow tests/browser/test_large.py
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .

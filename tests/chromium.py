@@ -7,7 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 FLAGS = (
     "--no-sandbox",
@@ -43,6 +48,15 @@ def install() -> str | None:
     if find() is None:
         subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], capture_output=True, check=False)
     return find()
+
+
+def apart(work: Callable[[], T]) -> T:
+    """What `work` gives, run in a thread of its own.
+
+    Playwright's plain interface starts only where no event loop runs, and the browser of other tests leaves one behind.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from tasks.layout import Layout
 from tasks.report import packing
 from tests.browser import pages
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -110,21 +110,17 @@ def test_the_repository_draws_each_of_its_curves() -> None:
     assert "facet" in str(found)
 
 
-@pytest.mark.browser
-def test_the_page_opens_without_a_network(project: Path) -> None:
-    path = chromium.find()
-    if path is None:
-        pytest.skip("no Chromium: `python -m tests.chromium` installs one")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    dvc(project, "plots", "diff", "HEAD~1", "HEAD", "-o", "drawn")
+def seen(path: str, drawn: Path) -> tuple[list[str], str, list[dict[str, object]]]:
+    """What the page asks for, its picture once more, and the rows that it draws means from."""
+    from playwright.sync_api import sync_playwright
+
     requests: list[str] = []
-    with sync_api.sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(chromium.FLAGS))
         page = browser.new_context(offline=True).new_page()
         page.on("request", lambda request: requests.append(request.url))
-        page.goto((project / "drawn/index.html").as_uri())
+        page.goto(drawn.as_uri())
         page.wait_for_selector(".vega-embed canvas")
-        # The same once more, to see inside: its texts, and the rows that it draws means from.
         picture, means = page.evaluate(
             """async () => {
                 const made = await vegaEmbed(document.body.appendChild(document.createElement("div")), spec);
@@ -135,6 +131,17 @@ def test_the_page_opens_without_a_network(project: Path) -> None:
             }"""
         )
         browser.close()
+    return requests, picture, means
+
+
+@pytest.mark.browser
+def test_the_page_opens_without_a_network(project: Path) -> None:
+    path = chromium.find()
+    if path is None:
+        pytest.skip("no Chromium: `python -m tests.chromium` installs one")
+    pytest.importorskip("playwright.sync_api")
+    dvc(project, "plots", "diff", "HEAD~1", "HEAD", "-o", "drawn")
+    requests, picture, means = chromium.apart(lambda: seen(path, project / "drawn/index.html"))
     assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
     said = re.findall(r">([^<>]+)</text>", picture)
     assert {"old", "new", "HEAD", "HEAD~1", "fog", "rain"} <= set(said)

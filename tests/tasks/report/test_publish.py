@@ -269,6 +269,10 @@ def test_missing_picture_is_the_users_to_mend(tmp_path):
     (tmp_path / "gallery" / "clean-0.webp").unlink()
     with pytest.raises(InputError, match=r"clean-0\.webp.*run the stage gallery"):
         report.publish(run, Layout(tmp_path))
+    about = tmp_path / "gallery" / "about.json"
+    about.write_text(json.dumps({**json.loads(about.read_text()), "form": 1}))
+    with pytest.raises(InputError, match="drawn by another version: run the stage gallery again"):
+        report.publish(run, Layout(tmp_path))
     assert (tmp_path / "reports" / report.PAGE).read_bytes() == before
 
 
