@@ -139,11 +139,13 @@ def _video(name: str) -> str:
     import av
     import numpy as np
 
+    from tasks.corruptions.codec import priority
+
     if CODECS[name] not in av.codecs_available:
         raise Missing(f"this build of PyAV has no {CODECS[name]}: `pip install --force-reinstall av` takes its wheel")
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "trial.mkv")
-        with av.open(path, "w") as container:
+        with priority.kept(), av.open(path, "w") as container:
             stream = container.add_stream(CODECS[name], rate=10)
             stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
             if name == "h265":

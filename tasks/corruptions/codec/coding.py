@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from tasks.corruptions.codec import priority
 from tasks.corruptions.codec.colour import Colour, pyav
 from tasks.corruptions.interface import ClipFunction, Coding, Level, Pixels
 from tasks.errors import InputError
@@ -220,6 +221,8 @@ def new_encoder(av: Any, codec: Codec, shape: tuple[int, ...], *, crf: float, **
     else:
         options["crf"] = f"{crf:g}"
     encoder.options = options
+    with priority.kept():
+        encoder.open()
     return encoder
 
 

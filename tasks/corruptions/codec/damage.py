@@ -158,9 +158,8 @@ def _received(
 ) -> Iterator[tuple[int, Any]]:
     """Index and picture of each frame that the decoder gives; index and None where no more is hoped for up to there."""
     clip_key = np.array([coding.seed], np.uint64)
-    encoder = new_encoder(av, _CAMERA, shape, crf=CRF)
-    encoder.flags |= av.codec.context.Flags.global_header  # parameter sets come beside the stream
-    encoder.open()
+    # Its parameter sets come beside the stream.
+    encoder = new_encoder(av, _CAMERA, shape, crf=CRF, flags="+global_header")
     decoder = _decoder(av, encoder.extradata)
     for packet in _sent(av, encoder, frames, colour, tally):
         at = packet.pts

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tasks.corruptions import corrupt, corrupt_stream
-from tasks.corruptions.codec import coding
+from tasks.corruptions.codec import coding, priority
 from tasks.corruptions.codec.colour import Colour, pyav
 from tasks.data.scene.clips import frames_of, plan
 from tasks.errors import InputError
@@ -66,7 +66,7 @@ def test_bits_are_those_of_the_packets(street: Frames, through: Through, name: s
 
     used = {"h264": coding.H264, "h265": coding.H265, "av1": coding.AV1}[name]
     colour, file = Colour(pyav(name)), io.BytesIO()
-    with av.open(file, "w", format="matroska") as container:
+    with priority.kept(), av.open(file, "w", format="matroska") as container:
         stream = container.add_stream(used.encoder, rate=25)
         stream.width, stream.height, stream.pix_fmt, stream.thread_count = 128, 96, "yuv420p", 1
         stream.options = {**used.options, "crf": "40"}
