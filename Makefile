@@ -5,6 +5,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 READY := $(VENV)/.ready
+ADAPTERS := $(VENV)/.adapters
+comma := ,
+# $(call install,EXTRAS): this project with these extras into .venv, by uv where it is had, by pip otherwise.
+install = uv=$$(command -v uv || true); \
+	if [ -z "$$uv" ] && $(BIN)/python -m pip install -q uv; then uv=$(BIN)/uv; fi; \
+	{ [ -n "$$uv" ] && "$$uv" pip install -q --python $(BIN)/python -c constraints.txt -e '.[$(1)]'; } || \
+	  $(BIN)/python -m pip install -q -c constraints.txt -e '.[$(1)]'
 export PATH := $(BIN):$(PATH)
 export NO_ALBUMENTATIONS_UPDATE := 1
 export DO_NOT_TRACK := 1
@@ -23,11 +30,13 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Stormglass needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Name another: make setup PYTHON=python3.12" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@uv=$$(command -v uv || true); \
-	if [ -z "$$uv" ] && $(BIN)/python -m pip install -q uv; then uv=$(BIN)/uv; fi; \
-	{ [ -n "$$uv" ] && "$$uv" pip install -q --python $(BIN)/python -c constraints.txt -e '.[onnx,s3,dev]'; } || \
-	  $(BIN)/python -m pip install -q -c constraints.txt -e '.[onnx,s3,dev]'
+	@$(call install,onnx$(comma)s3$(comma)dev)
 	@touch $@
+
+# The libraries of the adapters' own tests: large, and one under the AGPL, so that only these tests bring them.
+$(ADAPTERS): $(READY)
+	@$(call install,onnx$(comma)rekognition$(comma)s3$(comma)transformers$(comma)ultralytics$(comma)dev) && touch $@ || \
+	  echo "Not installed: the tests of transformers and ultralytics are skipped." >&2
 
 report: $(READY) ## make the embedded data set, train, run the benchmark, write reports/robustness.html
 	@test -d .git || git init -q .
@@ -37,10 +46,10 @@ report: $(READY) ## make the embedded data set, train, run the benchmark, write 
 chromium: $(READY)
 	@$(BIN)/python -m tests.chromium
 
-test: $(READY) chromium ## the default tests
+test: $(READY) $(ADAPTERS) chromium ## the default tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
 
-test-slow: report chromium ## the tests that take minutes each
+test-slow: report $(ADAPTERS) chromium ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
 
 floors: report ## what the embedded models must reach, asserted on the report run
@@ -67,5 +76,5 @@ constraints: $(READY) ## write the installed versions to constraints.txt
 
 clean: ## remove the environment, caches and every output
 	rm -rf $(VENV) .stormglass .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
-	rm -rf data tables models predictions scores gallery
+	rm -rf data tables models predictions latency realtime scores gallery
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,9 +12,15 @@ PLACE: Final = "#map"
 
 WATCH: Final = """
 window.ready = new Promise((done) => {
+  const inSight = (node) => {
+    const { top, bottom } = node.getBoundingClientRect();
+    return bottom > 0 && top < innerHeight;
+  };
   const look = () => {
     const scripted = document.readyState === "complete" && document.documentElement.classList.contains("scripted");
-    if (scripted && document.querySelector("#map .main-svg")) requestAnimationFrame(() => done(performance.now()));
+    const charts = scripted ? Array.from(document.querySelectorAll("[data-figure]")).filter(inSight) : [];
+    const drawn = charts.length && charts.every((node) => node.querySelector(".main-svg"));
+    if (drawn) requestAnimationFrame(() => done(performance.now()));
     else requestAnimationFrame(look);
   };
   look();

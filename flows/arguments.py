@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     training.add_argument("model", metavar="NAME")
     trial(of_run(add("infer", "Predict on clean and corrupted frames, then measure latency.")))
     of_run(add("score", "Measure the predictions that are there; no model runs."))
+    of_run(add("realtime", "HOTA of models that have to keep up: frames that arrive meanwhile are skipped."))
     of_run(add("gallery", "Draw the report's pictures."))
     page = of_run(add("publish", "Write the report, and bring a copy to a folder or bucket."))
     trial(page)

@@ -32,7 +32,9 @@ def examine(run: Run) -> Iterator[str]:
         work = inference.plan(params, layout)
         yield f"models: {', '.join(params.models)} fit the data set"
         for name, model in params.models.items():
-            yield f"model {name}: {settings(model, tasks=work.descriptions[name]['tasks'])}"
+            described = work.descriptions[name]
+            told = settings(model, tasks=described["tasks"], prepared=described.get("frames", ""))
+            yield f"model {name}: {told}"
         if work.recordings:
             inference.check_recorded(work)
             yield f"recorded predictions: {len(work.recordings)} file(s) or folder(s) are in order"

@@ -12,10 +12,10 @@ from typing import Any
 from flows import runtime
 from tasks.errors import InputError, WorkFailed
 
-STAGES = ("prepare", "infer", "score", "gallery", "publish")
+STAGES = ("prepare", "infer", "score", "realtime", "gallery", "publish")
 """What `run` does, in order; `crossing` and `train` belong to the embedded data set and models."""
 
-TRIAL = frozenset({"infer", "score", "gallery", "publish"})
+TRIAL = frozenset({"infer", "score", "realtime", "gallery", "publish"})
 """Stages that can be narrowed to some corruptions and clips."""
 
 
@@ -197,6 +197,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "train": _stage,
     "infer": _stage,
     "score": _stage,
+    "realtime": _stage,
     "gallery": _stage,
     "publish": _stage,
     "predictions": _predictions,

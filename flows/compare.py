@@ -13,9 +13,10 @@ import yaml
 
 from flows.runtime import Run
 from tasks import params as parameters
+from tasks import tables
 from tasks.errors import InputError
 from tasks.layout import Layout
-from tasks.report import revision_page, revision_summary, revisions
+from tasks.report import latency_changes, revision_page, revision_summary, revisions
 from tasks.report.shared import Revision
 
 WORKSPACE: Final = "WORKSPACE"
@@ -57,9 +58,10 @@ def write(run: Run, path: Path, *, a: str, b: str, models: Sequence[str] = (), t
     with tempfile.TemporaryDirectory() as scratch:
         one, other = (project.read(name, Path(scratch) / str(place)) for place, name in enumerate((a, b)))
         found = revisions.compare(one, other, pairs)
+        told = latency_changes.latency_changes(one, other, found.pairs)
         made = {page: revision_page.render(one, other, found, change)}  # pictures lie in the scratch folder
     confidence = other.params.metrics.confidence
-    made[markdown] = revision_summary.summary(a, b, found, change, confidence, page.name)
+    made[markdown] = revision_summary.summary(a, b, found, change, confidence, page.name, told)
     markdown.parent.mkdir(parents=True, exist_ok=True)
     temporary = {target: target.with_name(f".{target.name}.{os.getpid()}") for target in made}
     try:
@@ -126,18 +128,21 @@ class _Project:
             layout = self.run.layout
             held = (layout.gallery / "gallery.parquet").exists()
             lacking = "" if held else f"{name} has no gallery/: `stormglass gallery` draws it."
-            return _with_pictures(Revision.read(name, self.run.params, layout.scores, layout.tables), layout, lacking)
+            found = Revision.read(name, self.run.params, layout.scores, layout.tables)
+            measured = (layout.latency / "latency.parquet").exists()
+            slow = "" if measured else f"{name} has no latency/latency.parquet: `stormglass infer` measures it."
+            return _with_latency(_with_pictures(found, layout, lacking), layout, slow)
         layout = Layout(folder)
         with self._switched(name):
             for out in FILES:
                 self._link(name, out, folder / out)
-            lacking = self._link_gallery(name, layout.gallery)
+            lacking, slow = (self._link_all(name, place) for place in (layout.gallery, layout.latency))
             (folder / self.params).write_text(self._params(name), encoding="utf-8")
         try:
             found = Revision.read(name, parameters.load(folder / self.params), layout.scores, layout.tables)
         except InputError as error:  # names files of a folder that is gone when it is read
             raise InputError(str(error).replace(f"{folder}/", f"revision {name}, ")) from None
-        return _with_pictures(found, layout, lacking)
+        return _with_latency(_with_pictures(found, layout, lacking), layout, slow)
 
     @contextmanager
     def _switched(self, name: str) -> Any:
@@ -184,8 +189,8 @@ class _Project:
                 raise InputError(_absent(name, out))
             (folder / file).symlink_to(held[file].resolve())
 
-    def _link_gallery(self, name: str, folder: Path) -> str:
-        """Links in `folder` to the revision's pictures; if not all are at hand none, and a sentence that says why."""
+    def _link_all(self, name: str, folder: Path) -> str:
+        """Links to all of the revision's output of the folder's name; if not all is at hand none, and why not."""
         try:
             held = self._held(name, folder.name)
         except InputError as error:
@@ -261,3 +266,13 @@ def _absent(name: str, out: str) -> str:
 def _with_pictures(found: Revision, layout: Layout, lacking: str) -> Revision:
     """A revision with its gallery, or with the sentence that says why it has none."""
     return replace(found, gallery=None if lacking else layout.gallery, no_gallery=lacking)
+
+
+def _with_latency(found: Revision, layout: Layout, lacking: str) -> Revision:
+    """A revision with its table of latency, or with the sentence that says why it has none."""
+    if lacking:
+        return replace(found, no_latency=lacking)
+    try:
+        return replace(found, latency=tables.read("latency", layout.latency / "latency.parquet"), no_latency="")
+    except InputError:
+        return replace(found, no_latency="Its latency/latency.parquet was written by another version.")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from flows import server
+from tasks.errors import InputError, WorkFailed
 
 PACKAGES: Final = (
     "numpy", "pandas", "pyarrow", "pydantic", "scipy", "skimage", "PIL", "torch", "torchvision", "torchmetrics",
@@ -39,6 +40,7 @@ def examine() -> int:
         "opencv": _opencv,
         "onnxruntime": _onnxruntime,
         "adapters": _adapters,
+        "rekognition": _rekognition,
         "device": _device,
         "image": _image,
         **{f"video {name}": lambda name=name: _video(name) for name in CODECS},  # type: ignore[misc]
@@ -108,6 +110,16 @@ def _adapters() -> str:
     from tasks.models import MODELS  # those of installed packages too
 
     return ", ".join(MODELS)
+
+
+def _rekognition() -> str:
+    from tasks.models.rekognition_version import stop_left_behind
+
+    try:
+        stopped = stop_left_behind()
+    except (InputError, WorkFailed) as error:
+        raise Missing(str(error)) from None
+    return f"stopped {', '.join(stopped)}, left running by a run that was killed" if stopped else "nothing left running"
 
 
 def _device() -> str:

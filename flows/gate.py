@@ -1,7 +1,5 @@
 """`stormglass gate`: may it ship?"""
 
-import math
-
 import pandas as pd
 
 from flows.runtime import Run
@@ -14,11 +12,13 @@ def verdicts(run: Run) -> pd.DataFrame:
     Raises:
         InputError: there are no scores yet, or a rule asks for what they do not have.
     """
-    measured = run.layout.latency / "latency.parquet"
+    measured, live = run.layout.latency / "latency.parquet", run.layout.realtime / "realtime.parquet"
     return gates.evaluate(
         run.params.declared,
         tables.read("scores", run.layout.scores / "scores.parquet"),
         tables.read("latency", measured) if measured.exists() else None,
+        run.layout.tables,
+        tables.read("scores", live) if live.exists() else None,
     )
 
 
@@ -32,8 +32,7 @@ def judge(run: Run) -> int:
     """
     found = verdicts(run)
     for row in found.to_dict(orient="records"):
-        figures = "" if math.isnan(row["observed"]) else f" {row['observed']:.4f} against {row['threshold']:g}"
-        print(f"{row['status']:<12} {row['model']}{figures}: {row['rule']}. {row['reason']}")
+        print(f"{row['status']:<12} {row['model']}: {row['rule']}. {row['reason']}")
     passes = int((found["status"] == "pass").sum())
     print(f"{passes} of {len(found)} passed" if len(found) else "params has no gates")
     return 0 if gates.passed(found) else 1

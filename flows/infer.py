@@ -7,6 +7,7 @@ from flows import progress, runtime
 from tasks import inference
 from tasks.errors import InputError, WorkFailed
 from tasks.inference import Part, Plan
+from tasks.models import elsewhere
 
 
 @runtime.stage
@@ -22,13 +23,16 @@ def infer(
     work = inference.plan(run.params, run.layout)
     total, left = work.n_parts, work.n_missing
     print(f"infer: {total} parts, {total - left} already in the store", file=sys.stderr, flush=True)
-    if left:
-        with progress.parts("infer", left) as done:
-            inference.take_recorded(work, done=done)
-            if work.units:
-                (_submit if runtime.enabled() else inference.run_all)(work, done=done)
-    failed = inference.finish(work)
-    inference.measure_latency(work, say=lambda model: print(f"infer: latency of {model}", file=sys.stderr, flush=True))
+    with elsewhere.services():
+        if left:
+            with progress.parts("infer", left) as done:
+                inference.take_recorded(work, done=done)
+                if work.units:
+                    (_submit if runtime.enabled() else inference.run_all)(work, done=done)
+        failed = inference.finish(work)
+        inference.measure_latency(
+            work, say=lambda model: print(f"infer: latency of {model}", file=sys.stderr, flush=True)
+        )
     if failed:
         named = "; ".join(str(part) for part in failed[:5]) + ("; ..." if len(failed) > 5 else "")
         raise WorkFailed(f"{len(failed)} of {len(work.cells)} parts failed, the others are done: {named}")

@@ -63,6 +63,12 @@ latency:                        # what a frame costs: each model alone, a frame 
   threads: 1                    # on the CPU
   take: 1                       # another number measures again, say after the machine was busy
 
+realtime:                       # HOTA of models that have to keep up with their clips; null: not computed
+  latency_ms: null              # what a frame takes, for all or {model: ms}; null: as measured above, on this machine
+  percentile: 50                # of what was measured: 50, 95 or 99
+  frames_per_s: null            # at which frames arrive; null: as timestamp_s in dataset.json says
+  keep_newest: false            # true: the newest frame that arrives while a model is busy waits, instead of none
+
 gates: []                       # e.g. {metric: map, family: weather, severity: 3, min: 0.25}
 failures: {}                    # e.g. blind: {task: detection, max_score: 0.3, severity: [4, 5]}; see failure_cases.md
 
@@ -110,6 +116,16 @@ stages:
       - predictions
     outs:
       - scores
+  realtime:
+    cmd: stormglass realtime
+    params: [dataset, models, corruptions, severities, slices, metrics, policy, realtime]
+    deps:
+      - tables
+      - predictions
+      - latency
+      - scores/scores.parquet
+    outs:
+      - realtime
   gallery:
     cmd: stormglass gallery
     params: [dataset, models, baseline, corruptions, severities, scale_to, report.form, report.pictures,
@@ -123,12 +139,13 @@ stages:
       - gallery
   publish:
     cmd: stormglass publish
-    params: [dataset, models, baseline, corruptions, severities, scale_to, slices, metrics, latency, gates, failures,
-             report]
+    params: [dataset, models, baseline, corruptions, severities, scale_to, slices, metrics, latency, realtime, gates,
+             failures, report]
     deps:
       - tables
       - latency
       - scores
+      - realtime
       - gallery
     outs:
       - reports/robustness.html

@@ -18,6 +18,7 @@ from tasks.exports import tracks, trails
 from tasks.exports.tracks import Box
 from tasks.models import recorded, tracking
 from tasks.models.outputs import Output
+from tasks.models.smoothing import smoothed
 from tasks.params import Tracker
 
 TRAIL_S: Final = 1.5
@@ -56,9 +57,11 @@ def write(run: Run, source: Path, target: Path, *, model: str | None, log: bool,
     detections = [(output.boxes, output.scores, output.class_ids) for output in outputs]
     images = [(frame.pixels for frame in video.read(source))] if tracking.looks_at_frames(how) else None
     (ids,) = tracking.track([detections], tracker=how, frame_rate=float(facts.rate), images=images)
-    settings = tracking.settings(how)
+    settings = tracking.settings(how) | ({"smooth": how.smooth} if how.smooth else {})
     starting = settings.get("track_activation_threshold", settings.get("high_conf_det_threshold", 0))
-    boxes = tracks.boxes(detections, ids, least_score=float(starting))
+    places = smoothed([output.boxes for output in outputs], ids, how.smooth)
+    shown = [(here, output.scores, output.class_ids) for here, output in zip(places, outputs, strict=True)]
+    boxes = tracks.boxes(shown, ids, least_score=float(starting))
     document = {
         "source": source.name,
         "frames": len(boxes),

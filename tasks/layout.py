@@ -1,5 +1,6 @@
 """Where a run keeps its files: every path that one stage writes and another reads."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +9,15 @@ from pathlib import Path
 def slug(name: str) -> str:
     """A corruption's name, which may be put together of several, as part of a path or an HTML id.
 
+    Where letters are lost (those of a package of somebody else may be any), a part of a hash keeps names apart.
+
     Example:
-        >>> slug("low_light 2 + rain during 4:8"), slug("fog")
-        ('low_light.2..rain.during.4.8', 'fog')
+        >>> slug("low_light 2 + rain during 4:8"), slug("fog"), slug("brume é"), slug("brume è")
+        ('low_light.2..rain.during.4.8', 'fog', 'brume._-71a844a0', 'brume._-342227d2')
     """
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", name.replace(" + ", "..").replace(" ", ".").replace(":", "."))
+    spaced = name.replace(" + ", "..").replace(" ", ".").replace(":", ".")
+    kept = re.sub(r"[^A-Za-z0-9_.-]", "_", spaced)
+    return kept if kept == spaced else f"{kept}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,11 @@ class Layout:
     def scores(self) -> Path:
         """`score` writes scores.parquet and examples.parquet here."""
         return self.root / "scores"
+
+    @property
+    def realtime(self) -> Path:
+        """`realtime` writes realtime.parquet here: rows like those of scores that rest on the latency, too."""
+        return self.root / "realtime"
 
     @property
     def gallery(self) -> Path:

@@ -17,7 +17,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from tasks import tables
-from tasks.layout import Layout
+from tasks.layout import Layout, slug
 from tasks.metrics.resampling import q_values
 from tasks.params import Params, parse
 
@@ -265,7 +265,7 @@ def gallery(run: Params, folder: Path, *, tasks: Sequence[str], frames: int = 2,
         for severity in (1, 3, 5):
             for frame in range(frames):
                 _picture(folder / f"clean-{frame}.webp", frame, 0)
-                _picture(folder / f"{choice.name}-{severity}-{frame}.webp", frame, severity)
+                _picture(folder / f"{slug(choice.name)}-{severity}-{frame}.webp", frame, severity)
                 for task in tasks:
                     for model in run.models:
                         rows.append(_example(folder, choice, severity, frame, task, model, class_name))
@@ -296,7 +296,7 @@ def gallery(run: Params, folder: Path, *, tasks: Sequence[str], frames: int = 2,
                 "note": "",
                 "coding": CODING if choice.name == "h264" else {},
                 "levels": [[s, 1.0 * s, UNITS.get(choice.name)] for s in choice.severities(run.severities)],
-                "strip": {str(s): f"{choice.name}-{s}-0.webp" for s in (1, 3, 5)},
+                "strip": {str(s): f"{slug(choice.name)}-{s}-0.webp" for s in (1, 3, 5)},
             }
             for choice in run.choices()
         ],
@@ -344,7 +344,7 @@ def _example(folder: Path, choice: Any, severity: int, frame: int, task: str, mo
         "width_px": 320,
         "height_px": 192,
         "clean_file": f"clean-{frame}.webp",
-        "corrupted_file": f"{choice.name}-{severity}-{frame}.webp",
+        "corrupted_file": f"{slug(choice.name)}-{severity}-{frame}.webp",
         **maps,
         "overlay": json.dumps(drawn),
     }

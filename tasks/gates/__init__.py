@@ -13,15 +13,16 @@ import difflib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
-from tasks import tables
+from tasks import slices, tables
 from tasks.errors import InputError
-from tasks.gates import budget
+from tasks.gates import budget, digits
 from tasks.gates.book import TOLERANCE, Book, Selected
-from tasks.metrics import DIAGNOSTICS, LOWER_IS_BETTER, METRICS, THRESHOLD, robustness
+from tasks.metrics import DIAGNOSTICS, FRAMES_PROCESSED, LOWER_IS_BETTER, METRICS, REALTIME, THRESHOLD, robustness
 from tasks.metrics.latency import METRICS as LATENCY
 from tasks.metrics.robustness import Figure
 from tasks.params import Gate, Params
@@ -33,16 +34,29 @@ COLUMNS: Final = (
     "low", "high", "n_units", "status", "reason", "ships",
 )  # fmt: skip
 
+_TABLES: Final = ("frames", "objects")
+"""What slices are cut from."""
+
 STATUSES: Final = ("pass", "fail", "uncertain", "insufficient", "not_run")
 
 
-def evaluate(params: Params, scores: pd.DataFrame, latency: pd.DataFrame | None = None) -> pd.DataFrame:
+def evaluate(
+    params: Params,
+    scores: pd.DataFrame,
+    latency: pd.DataFrame | None = None,
+    folder: Path | None = None,
+    realtime: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """Judge every rule of params.
 
     Args:
         params: with `gates`.
         scores: the table `scores`.
         latency: the table `latency`; None where there is none: rules on it are not run.
+        folder: of the tables of the whole data set, which tell a slice that `--limit` cut away from one that there is
+            not; None: every slice that the scores lack is refused.
+        realtime: rows like those of `scores` that stand apart from them; None where there are none: rules on them are
+            not run.
 
     Returns:
         One row per rule, model and each place that its `*` stand for, in the order of params: the rule in words, its
@@ -51,9 +65,11 @@ def evaluate(params: Params, scores: pd.DataFrame, latency: pd.DataFrame | None 
         (`STATUSES`), the reason in a sentence, and whether that lets a version through (`ships`).
 
     Raises:
-        InputError: a rule names a metric, task, slice, class, corruption or family that the scores do not have.
+        InputError: a rule names a metric, task, slice, class, corruption or family that the scores do not have (and
+            whose frames `--limit` did not cut away).
     """
-    book = Book(params, scores)
+    whole = scores if realtime is None or realtime.empty else pd.concat([scores, realtime], ignore_index=True)
+    book = Book(params, whole, _cut_away(params, scores, folder))
     found = [
         line
         for number, gate in enumerate(params.gates, 1)
@@ -86,7 +102,8 @@ def _judge(params: Params, book: Book, gate: Gate, number: int) -> Iterator[dict
             low, high = book.interval(gate, model, task, at, observed)
             if status in ("pass", "fail") and _across(gate, low, high):
                 status = "uncertain"
-                reason = f"{reason[:-1]}, but its interval [{low:.4g}, {high:.4g}] reaches across {gate.bound:g}."
+                told = digits.ends(low, high, digits.interval_places(low, high), gate.bound)
+                reason = f"{reason[:-1]}, but its interval {told} reaches across {gate.bound:g}."
             yield {
                 "rule": _words(gate, task, at),
                 "task": task,
@@ -108,6 +125,17 @@ def _judge(params: Params, book: Book, gate: Gate, number: int) -> Iterator[dict
             }
 
 
+def _cut_away(params: Params, scores: pd.DataFrame, folder: Path | None) -> frozenset[str]:
+    """Slices that rules name and whose frames are all beyond the first ones, which were scored (`--limit`)."""
+    lacking = {gate.slice for gate in params.gates} - {EACH, *scores["slice"]}
+    if not lacking or folder is None or not all((folder / f"{name}.parquet").exists() for name in _TABLES):
+        return frozenset()
+    scored = int(scores["n_frames"].max())
+    whole = params.model_copy(update={"dataset": params.dataset.model_copy(update={"limit": None})})
+    names = [{item.name for item in slices.load(chosen, folder)} for chosen in (whole, params.limited(scored))]
+    return frozenset(lacking & (names[0] - names[1]))
+
+
 def _models(params: Params, gate: Gate) -> list[str]:
     if gate.model is not None:
         return [gate.model]
@@ -117,6 +145,7 @@ def _models(params: Params, gate: Gate) -> list[str]:
 
 def _task(gate: Gate, book: Book, where: str) -> str:
     by_task = {task: (*metrics, *DIAGNOSTICS.get(task, ())) for task, metrics in METRICS.items()}
+    by_task["tracking"] += (*REALTIME.values(), FRAMES_PROCESSED)
     known = {metric: task for task, metrics in by_task.items() for metric in metrics}
     known |= {THRESHOLD: "detection"}
     if gate.task is not None:
@@ -141,7 +170,7 @@ def _check(gate: Gate, book: Book, task: str, where: str) -> None:
     """Refuse names that the run does not have."""
     if gate.max_ratio is not None:
         raise InputError(f"{where}: max_ratio is for latency and memory, expected max_drop for {gate.metric}.")
-    if gate.slice not in (EACH, *book.slices):
+    if gate.slice not in (EACH, *book.slices, *book.cut_away):
         raise _unknown(where, "slice", gate.slice, book.slices)
     classes = book.classes.get(task, [])
     if classes and gate.class_ not in (EACH, *classes):
@@ -162,11 +191,11 @@ def _check(gate: Gate, book: Book, task: str, where: str) -> None:
 
 def _places(gate: Gate, book: Book, task: str) -> Iterator[Selected]:
     """Each place that the rule's `*` stand for."""
-    slices = book.slices if gate.slice == EACH else [gate.slice]
+    subsets = book.slices if gate.slice == EACH else [gate.slice]
     classes = [c for c in book.classes.get(task, []) if c != tables.ALL] if gate.class_ == EACH else [gate.class_]
     corruptions: Iterable[str | None] = book.families if gate.corruption == EACH else [gate.corruption]
     families = list(dict.fromkeys(book.families.values())) if gate.family == EACH else [gate.family]
-    for slice_ in slices:
+    for slice_ in subsets:
         for class_ in classes:
             for family in families:
                 for corruption in corruptions:
@@ -198,18 +227,21 @@ def _exists(params: Params, book: Book, model: str, task: str, metric: str, at: 
 
 def _verdict(params: Params, book: Book, gate: Gate, model: str, task: str, at: Selected) -> tuple[float, str, str]:
     """Observed value, status, reason."""
+    if at.slice in book.cut_away:
+        return math.nan, "not_run", "The frames of the slice were cut away by `--limit`: the run took the first clips."
     if lacking := book.lacking(at):
         return math.nan, "not_run", f"The rule takes in {', '.join(lacking)}, which this run left out (`--only`)."
     value = book.value(model, task, gate.metric, at)
     problem = _problem(value, model, task, gate.metric)
     if problem or value is None:
         return math.nan, *problem
+    told = digits.rounded(value.value, digits.PLACES, gate.bound if gate.max_drop is None else math.nan)
     if gate.min is not None:
         good = value.value >= gate.min - TOLERANCE
-        return value.value, *_outcome(good, f"{value.value:.4g} {'>=' if good else '<'} {gate.min:g}")
+        return value.value, *_outcome(good, f"{told} {'>=' if good else '<'} {gate.min:g}")
     if gate.max is not None:
         good = value.value <= gate.max + TOLERANCE
-        return value.value, *_outcome(good, f"{value.value:.4g} {'<=' if good else '>'} {gate.max:g}")
+        return value.value, *_outcome(good, f"{told} {'<=' if good else '>'} {gate.max:g}")
     if gate.against == "clean":
         other, reference = book.clean(model, task, gate.metric, at), f"{model} on clean data"
         if gate.metric in robustness.METRICS:
@@ -224,7 +256,8 @@ def _verdict(params: Params, book: Book, gate: Gate, model: str, task: str, at: 
         return math.nan, *problem
     drop = value.value - other.value if gate.metric in LOWER_IS_BETTER else other.value - value.value
     good = drop <= (gate.max_drop or 0) + TOLERANCE
-    told = f"{value.value:.4g} against {other.value:.4g} of {reference}: a drop of {drop:.4g}"
+    told += f" against {digits.rounded(other.value, digits.PLACES)} of {reference}"
+    told += f": a drop of {digits.rounded(drop, digits.PLACES, gate.bound)}"
     return drop, *_outcome(good, f"{told}, {'at most' if good else 'more than'} {gate.max_drop:g}")
 
 
@@ -248,7 +281,7 @@ def _problem(figure: Figure | None, model: str, task: str, metric: str) -> tuple
             "failed": "its cell failed or is missing",
             "incomplete": f"it is incomplete, with {figure.note or 'a cell failed or missing'}",
             "not_applicable": "the corruption does not apply to this data",
-        }.get(figure.status, "it is not defined there: no truth, or not measurable on such a slice")
+        }.get(figure.status, figure.note or "it is not defined there: no truth, or not measurable on such a slice")
         return "not_run", f"The {metric} of {model} is no number: {told}."
     return ()
 

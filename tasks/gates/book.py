@@ -27,9 +27,13 @@ class Selected:
 
 
 class Book:
-    """The models' own figures, found by where they stand, and the intervals of their differences to the baseline."""
+    """The models' own figures, found by where they stand, and the intervals of their differences to the baseline.
 
-    def __init__(self, params: Params, scores: pd.DataFrame) -> None:
+    `cut_away` are slices that the data set has and this run's frames do not hold.
+    """
+
+    def __init__(self, params: Params, scores: pd.DataFrame, cut_away: frozenset[str] = frozenset()) -> None:
+        self.cut_away = cut_away
         own = scores[scores["baseline"].isna()]
         self.models = list(params.models)
         self.families = {choice.name: choice.family for choice in params.choices()}

@@ -8,6 +8,7 @@ import pandas as pd
 
 from tasks import tables
 from tasks.errors import InputError
+from tasks.gates import digits
 from tasks.metrics import latency
 from tasks.metrics.robustness import Figure
 from tasks.params import Gate, Params
@@ -111,10 +112,10 @@ def _verdict(
         times = latency.ratio(own, rest[0], gate.metric, confidence=confidence)
         theirs = latency.figure(rest[0], gate.metric, confidence=confidence)
         told = f"{_number(figure.value)} {unit} against {_number(theirs.value)} of {others[0]}: "
-        told += f"{times.value:.3g} times as bad"
+        told += f"{_number(times.value, gate.bound)} times as bad"
         figure, unit = times, "times"
     else:
-        told = f"{_number(figure.value)} {unit}"
+        told = f"{_number(figure.value, gate.bound)} {unit}"
     good = figure.value >= gate.bound if gate.min is not None else figure.value <= gate.bound
     sign = (">=" if good else "<") if gate.min is not None else ("<=" if good else ">")
     told += f" {sign} {gate.bound:g}"
@@ -129,7 +130,8 @@ def _sure(gate: Gate, figure: Figure, good: bool, told: str, unit: str, confiden
     across = figure.low < gate.bound <= figure.high if gate.min is not None else figure.low <= gate.bound < figure.high
     if not across:
         return ("pass" if good else "fail"), f"{told}."
-    ends = f"[{_number(figure.low)}, {_number(figure.high)}] {unit}"
+    places = digits.amount_places(figure.value)
+    ends = f"{digits.ends(max(figure.low, 0.0), figure.high, places, gate.bound)} {unit}"
     if math.isinf(figure.high):
         needed = latency.frames_needed(gate.metric, confidence=confidence)
         ends += f" (latency.frames of {needed} would bound it from above)"
@@ -142,8 +144,8 @@ def _words(params: Params, gate: Gate) -> str:
     return f"{gate.metric} {'>=' if gate.min is not None else '<='} {gate.bound:g}"
 
 
-def _number(value: float) -> str:
-    return "∞" if value == math.inf else "0" if value == -math.inf else f"{value:.4g}"
+def _number(value: float, bound: float = math.nan) -> str:
+    return digits.rounded(value, digits.amount_places(value), bound)
 
 
 def _finite(value: float) -> float:

@@ -15,6 +15,7 @@ from tasks.inference.recording import check_recorded, take_recorded
 from tasks.inference.results import Failed
 from tasks.inference.workers import Pool, PoolClosed, UnitFailed
 from tasks.layout import Layout
+from tasks.models import elsewhere
 from tasks.params import Params
 
 __all__ = [
@@ -32,9 +33,18 @@ def plan(params: Params, layout: Layout) -> Plan:
 def open_pool(work: Plan) -> Iterator[Pool]:
     """The workers for `work`: no more than it has units; none is left when the block ends."""
     names = tuple(dict.fromkeys(part.model for unit in work.units for part in unit.parts))
+    _make_ready(work)
     spec = Spec(params=work.params, store=work.store.url, names=names)
     with Pool(spec, work.devices[: max(1, len(work.units))] if work.units else ()) as pool:
         yield pool
+
+
+def _make_ready(work: Plan) -> None:
+    """Start the models that run elsewhere and have frames to see: here, for no limit on workers may cut that short."""
+    theirs = {name for name, model in work.params.models.items() if elsewhere.is_there(model)}
+    parts = [part for unit in work.units for part in unit.parts if part.model in theirs]
+    for name in dict.fromkeys(part.model for part in parts if not work.store.has(part.detections)):
+        elsewhere.ready(work.params.models[name])
 
 
 def run(work: Plan, pool: Pool, unit: Unit, *, done: Callable[[Part], None]) -> None:
@@ -106,7 +116,8 @@ def infer(params: Params, layout: Layout, *, done: Callable[[Part], None] = lamb
     """
     work = plan(params, layout)
     take_recorded(work, done=done)
-    run_all(work, done=done)
-    failed = finish(work)
-    measure_latency(work)
+    with elsewhere.services():
+        run_all(work, done=done)
+        failed = finish(work)
+        measure_latency(work)
     return failed

@@ -12,7 +12,7 @@ from tasks.inference.bench import batch_size
 from tasks.inference.facts import device_name
 from tasks.inference.measuring import Place, Spec
 from tasks.inference.planning import Plan, levels_of
-from tasks.models import recorded
+from tasks.models import elsewhere, recorded
 from tasks.params import Latency
 from tasks.store import part_key
 
@@ -63,6 +63,7 @@ def _facts(plan: Plan, name: str, wanted: Latency, say: Callable[[str], None]) -
     if known is None:
         say(name)
         try:
+            elsewhere.ready(plan.params.models[name])  # no limit on the measurement cuts that short
             known = workers.alone(
                 measuring.measure,
                 spec,

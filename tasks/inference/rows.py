@@ -11,7 +11,8 @@ import pandas as pd
 from tasks import tables
 from tasks.errors import InputError
 from tasks.models.outputs import Output
-from tasks.models.tracking import Image, track
+from tasks.models.smoothing import smoothed
+from tasks.models.tracking import Image, looks_at_frames, track
 from tasks.params import Tracker
 
 ROWS_PER_FRAME: Final = 2**16
@@ -99,7 +100,7 @@ def with_tracks(
     *,
     images: Callable[[pd.DataFrame], Iterable[Image]] | None = None,
 ) -> pd.DataFrame:
-    """The same rows with `track_id` filled, clip by clip.
+    """The same rows with `track_id` filled, clip by clip, and the boxes of tracks smoothed if the tracker is to.
 
     Args:
         predictions: a part's table.
@@ -114,6 +115,7 @@ def with_tracks(
     class_id = predictions["class_id"].to_numpy(np.int64, na_value=0)
     by_masks = tracker.boxes == "masks"
     box = _mask_boxes(predictions, frames) if by_masks else predictions[_BOX].to_numpy(np.float32)
+    own = predictions[_BOX].to_numpy(np.float64).copy()
     instance = predictions["class_id"].notna().to_numpy()
     frame_id = predictions["frame_id"].to_numpy(np.int64)
     edges = [0, *(np.flatnonzero(np.diff(frame_id)) + 1), len(frame_id)]
@@ -128,9 +130,27 @@ def with_tracks(
         for of_frame, of_objects in zip(rows, tracks, strict=True):
             ids[of_frame] = of_objects.to_numpy(np.int64, na_value=0)
             absent[of_frame] = of_objects.isna()
+        if tracker.smooth:
+            for of_frame, drawn in zip(rows, smoothed([own[r] for r in rows], tracks, tracker.smooth), strict=True):
+                own[of_frame] = drawn
     filled = predictions.copy()
+    if tracker.smooth:
+        filled[_BOX] = own
     filled["track_id"] = pd.arrays.IntegerArray(np.where(absent, 0, ids), absent)
     return filled
+
+
+def replayed(predictions: pd.DataFrame, frames: pd.DataFrame, tracker: Tracker) -> pd.DataFrame:
+    """`with_tracks` over stored detections alone.
+
+    Raises:
+        InputError: the tracker looks at frames or smooths boxes, or as `with_tracks`.
+    """
+    if looks_at_frames(tracker):
+        raise InputError(f"{tracker.name} looks at the frames themselves, which are not stored as they were corrupted.")
+    if tracker.smooth:
+        raise InputError("The boxes of tracks are stored smoothed over all frames, not as the detector gave them.")
+    return with_tracks(predictions, frames, tracker)
 
 
 def _mask_boxes(predictions: pd.DataFrame, frames: pd.DataFrame) -> npt.NDArray[np.float32]:

@@ -31,6 +31,11 @@ EVENTS: Final = (
 ORACLE_ASSOCIATION: Final = "hota_oracle_association"
 ORACLE_DETECTION: Final = "hota_oracle_detection"
 
+FRAMES_PROCESSED: Final = "frames_processed"
+REALTIME: Final = {metric: f"{metric}_realtime" for metric in ("hota", "deta", "assa")}
+"""Of tracking that has to keep up with its clips, beside the share of the frames that are not skipped; in a table of
+their own (`realtime`), for they follow from the latency."""
+
 DIAGNOSTICS: Final[Mapping[str, tuple[str, ...]]] = {
     "classification": ("ece", "ece_scaled", "aurc", *_ABSTAINING),
     "detection": (*_TIDE, *_OPERATING, *_POLICY, "d_ece", "d_ece_scaled"),

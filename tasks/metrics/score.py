@@ -42,7 +42,7 @@ def score(params: Params, layout: Layout, *, workers: int = 1, track: attributio
         InputError: tables are missing or broken, a slice or class map names what is not there, predictions are unfit.
     """
     truth = load(params, layout.tables)
-    models = _models(params, layout, truth)
+    models = model_facts(params, layout, truth)
     requests = requests_of(params, layout)
     rows = _rows(models, truth, oracle=track is not None)
     if not rows:
@@ -51,7 +51,7 @@ def score(params: Params, layout: Layout, *, workers: int = 1, track: attributio
             f"{layout.tables} for the tasks of {', '.join(params.models)} and classes that meet (class_map)."
         )
     deployment.check_mix(params, truth.names("detection"))
-    study = _study(params, truth, rows)
+    study = make_study(params, truth, rows)
     with streams(layout.scores) as put:
         scored = _run(params, layout, models, study, requests, workers, put)
         if track is not None:
@@ -74,7 +74,12 @@ def _write(content: Mapping[str, Any], path: Path) -> None:
     temporary.replace(path)
 
 
-def _models(params: Params, layout: Layout, truth: GroundTruth) -> dict[str, ModelFacts]:
+def model_facts(params: Params, layout: Layout, truth: GroundTruth) -> dict[str, ModelFacts]:
+    """What `infer` noted of each model.
+
+    Raises:
+        InputError: it noted nothing, or a class map names what is not there.
+    """
     path = layout.predictions / "models.json"
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
@@ -94,7 +99,8 @@ def _rows(models: Mapping[str, ModelFacts], truth: GroundTruth, *, oracle: bool 
     }
 
 
-def _study(params: Params, truth: GroundTruth, rows: Mapping[str, list[Row]]) -> Study:
+def make_study(params: Params, truth: GroundTruth, rows: Mapping[str, list[Row]]) -> Study:
+    """What cells are measured against; `rows`: by task, what `plan` gives."""
     settings = params.metrics
     resampler = Resampler(
         unit_of=truth.clip_of,
@@ -121,7 +127,7 @@ _context: dict[str, Any] = {}
 def _prepare(params: Params, layout: Layout, models: Mapping[str, ModelFacts]) -> None:
     """Once a worker process."""
     truth = load(params, layout.tables)
-    _context.update(study=_study(params, truth, _rows(models, truth)), models=models, sources=(params, layout))
+    _context.update(study=make_study(params, truth, _rows(models, truth)), models=models, sources=(params, layout))
 
 
 def _work(

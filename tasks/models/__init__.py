@@ -15,7 +15,19 @@ import pandas as pd
 
 from tasks.class_map import match_classes, nearest
 from tasks.errors import InputError
-from tasks.models import classical, naming, onnx, python, recorded, small, torchscript, torchvision
+from tasks.models import (
+    classical,
+    naming,
+    onnx,
+    python,
+    recorded,
+    rekognition,
+    small,
+    torchscript,
+    torchvision,
+    transformers,
+    ultralytics,
+)
 from tasks.models.outputs import Description, Output, Predictor
 from tasks.models.tiles import Tiled
 from tasks.params import Model
@@ -51,6 +63,10 @@ class Adapter:
         settle: The model with what params leave open filled in as this kind does it: that is hashed and printed.
         digest: (model, folder of params) -> what decides the outputs of a kind that has no file of weights; None: the
             weights are a file, and its content decides.
+        folder: The weights may be a folder; of one all files decide.
+        asides: Those of its options that change no output.
+        ready: Of a kind that runs elsewhere: start the model there, where params allow that, and wait until it answers.
+        release: End what `ready` or a first frame started, once the last process is done with it.
     """
 
     version: int
@@ -59,6 +75,10 @@ class Adapter:
     load: Callable[..., Predictor]
     settle: Callable[[Model], Model] = lambda model: model
     digest: Callable[[Model, Path], str] | None = None
+    folder: bool = False
+    asides: frozenset[str] = frozenset()
+    ready: Callable[[Model], None] | None = None
+    release: Callable[[], None] = lambda: None
 
 
 def _with_plugins(built_in: dict[str, Adapter], plugins: Iterable[EntryPoint]) -> dict[str, Adapter]:
@@ -97,7 +117,22 @@ MODELS: Final[dict[str, Adapter]] = _with_plugins(
             digest=python.digest,
         ),
         "recorded": Adapter(
-            version=recorded.VERSION, check=recorded.check, describe=recorded.describe, load=recorded.load
+            version=recorded.VERSION,
+            check=recorded.check,
+            describe=recorded.describe,
+            load=recorded.load,
+            folder=True,
+        ),
+        "rekognition": Adapter(
+            version=rekognition.VERSION,
+            check=rekognition.check,
+            describe=rekognition.describe,
+            load=rekognition.load,
+            settle=rekognition.settle,
+            digest=rekognition.digest,
+            asides=rekognition.ASIDES,
+            ready=rekognition.ready,
+            release=rekognition.release,
         ),
         "small": Adapter(version=small.VERSION, check=small.check, describe=small.describe, load=small.load),
         "torchscript": Adapter(
@@ -109,6 +144,22 @@ MODELS: Final[dict[str, Adapter]] = _with_plugins(
             describe=torchvision.describe,
             load=torchvision.load,
             settle=torchvision.settle,
+        ),
+        "transformers": Adapter(
+            version=transformers.VERSION,
+            check=transformers.check,
+            describe=transformers.describe,
+            load=transformers.load,
+            folder=True,
+            asides=frozenset({"trust_pickle"}),
+        ),
+        "ultralytics": Adapter(
+            version=ultralytics.VERSION,
+            check=ultralytics.check,
+            describe=ultralytics.describe,
+            load=ultralytics.load,
+            settle=ultralytics.settle,
+            asides=frozenset({"trust_pickle"}),
         ),
     },
     entry_points(group="stormglass.models"),
@@ -131,7 +182,7 @@ def check(model: Model, *, folder: Path) -> Adapter:
     if model.weights is None:
         raise InputError(f"Adapter '{model.adapter}' needs weights: the path of a file.")
     weights = folder / model.weights
-    if not weights.is_file() and not (model.adapter == recorded.NAME and weights.is_dir()):
+    if not weights.is_file() and not (adapter.folder and weights.is_dir()):
         raise InputError(f"Expected weights at {weights}, found no file: train the model, or correct models.*.weights.")
     return adapter
 
@@ -216,6 +267,7 @@ def fingerprint(model: Model, *, folder: Path) -> dict[str, str | int]:
     """
     adapter = check(model, folder=folder)
     settings: dict[str, Any] = settle(model).model_dump(mode="json", include=DECISIVE)
+    settings["options"] = {name: value for name, value in settings["options"].items() if name not in adapter.asides}
     weights = _sha256(folder / model.weights_path) if adapter.digest is None else adapter.digest(model, folder)
     return {
         "adapter": model.adapter,

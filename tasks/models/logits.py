@@ -32,9 +32,9 @@ class Mapper:
 
     tasks = frozenset({"semantic"})
 
-    def __init__(self, forward: Forward, settings: ModelInput, device: str) -> None:
-        """`forward`: input (B, 3, h, w) -> logits (B, K, h', w') of the classes 0 to K - 1."""
-        self._forward = forward
+    def __init__(self, network: Forward, settings: ModelInput, device: str) -> None:
+        """`network`: input (B, 3, h, w) -> logits (B, K, h', w') of the classes 0 to K - 1."""
+        self.network = network
         self._settings = settings
         self._device = torch.device(device)
 
@@ -48,7 +48,7 @@ class Mapper:
             placement = place(height, width, self._settings)
             pixels = _stacked(group, self._settings, self._device)
             mark("infer")
-            logits = self._forward(pixels)
+            logits = self.network(pixels)
             mark("postprocess")
             for one in logits:
                 best = placement.values_to_frame(one, height_px=height, width_px=width).argmax(dim=0)
@@ -61,9 +61,9 @@ class Classifier:
 
     tasks = frozenset({"classification"})
 
-    def __init__(self, forward: Forward, settings: ModelInput, device: str) -> None:
-        """`forward`: input (B, 3, h, w) -> logits (B, K) of the labels 0 to K - 1."""
-        self._forward = forward
+    def __init__(self, network: Forward, settings: ModelInput, device: str) -> None:
+        """`network`: input (B, 3, h, w) -> logits (B, K) of the labels 0 to K - 1."""
+        self.network = network
         self._settings = settings
         self._device = torch.device(device)
 
@@ -75,7 +75,7 @@ class Classifier:
             mark("preprocess")
             pixels = _stacked(group, self._settings, self._device)
             mark("infer")
-            logits = self._forward(pixels)
+            logits = self.network(pixels)
             mark("postprocess")
             outputs.extend(whole_frame(probabilities=row) for row in logits.float().softmax(dim=1).cpu().numpy())
         return outputs

@@ -1,7 +1,7 @@
-"""Detectors in ONNX files, run by onnxruntime on the CPU or a CUDA device."""
+"""Networks in ONNX files, run by onnxruntime on the CPU or a CUDA device."""
 
-import itertools
-from collections.abc import Callable, Mapping, Sequence
+import ast
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -10,132 +10,160 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tasks.class_map import named, nearest
+from tasks.class_map import named
 from tasks.errors import InputError
-from tasks.models import yolox
-from tasks.models.nms import suppress
-from tasks.models.outputs import Description, Output, mark
-from tasks.models.preprocess import Placement, check_input, place, prepare_input
-from tasks.params import Model, ModelInput
+from tasks.models import decoders
+from tasks.models.decoded import predictor
+from tasks.models.outputs import Description, Predictor
+from tasks.params import Model
 
-VERSION: Final = 2
-
-Decoder = Callable[..., tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]]
-
-DECODERS: Final[Mapping[str, Decoder]] = {"yolox": yolox.decode}
-"""How a network's raw output becomes boxes, by params' `decoder`."""
+VERSION: Final = 3
 
 BATCH_TOLERANCE: Final = 1e-5
 """Largest difference, relative to the largest output, that a batched run may show against one frame at a time."""
+
+_TYPES: Final = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
 
 def check(model: Model) -> None:
     """Refuse settings that this adapter cannot follow.
 
     Raises:
-        InputError: no such decoder, or a resize without a size.
+        InputError: no such decoder, settings of other adapters, or a resize without a size.
     """
-    if model.decoder not in DECODERS:
-        given = "none" if model.decoder is None else f"'{model.decoder}'"
-        raise InputError(f"Adapter 'onnx' needs a decoder, got {given}{nearest(model.decoder or '', DECODERS)}.")
-    check_input(model.input)
+    decoders.check(model)
 
 
 def describe(model: Model, weights: Path) -> Description:
-    """The model's classes: named by a built-in class_map, by the file's own `names` or labelled by their index."""
-    session = open_session(weights, "cpu", threads=1)
-    outputs = session.get_outputs()
-    columns = outputs[0].shape[-1]
-    if not isinstance(columns, int) or columns < 6:
-        raise InputError(
-            f"{weights} does not fit decoder '{model.decoder}': expected an output with 5 + classes columns, "
-            f"got shape {outputs[0].shape}."
-        )
-    classes: Mapping[int, str] = {index: str(index) for index in range(columns - 5)}
-    if isinstance(model.class_map, str):
-        classes = named(model.class_map, classes)
-    return {"object": dict(classes), "semantic": {}, "label": {}, "tasks": ["detection"]}
+    """The model's classes: named by a built-in class_map, by the file's own `names` or labelled by their index.
+
+    Raises:
+        InputError: the output has no room for classes, or neither it nor params tell how many there are.
+    """
+    return _described(open_session(weights, "cpu", threads=1), model, weights)
 
 
-def load(model: Model, *, weights: Path, device: str, threads: int | None) -> "OnnxDetector":
+def load(model: Model, *, weights: Path, device: str, threads: int | None) -> Predictor:
     """The network on `device` ('cpu', 'cuda' or 'cuda:N'), tried once on a blank frame.
 
     Raises:
         InputError: onnxruntime is not installed or has no CUDA, the file is not ONNX, or its shapes do not fit params.
     """
     session = open_session(weights, device, threads=threads)
-    detector = OnnxDetector(session, model, batched=False)
-    height, width = model.input.size or detector.fixed_size or (416, 416)
-    detector.predict([np.zeros((height, width, 3), np.uint8)])
+    network = Network(session, weights.name)
+    ready = _sized(model, network.fixed_size, weights)
+    if network.wants_bytes and (ready.input.scale != 1 or any(ready.input.mean) or set(ready.input.std) != {1}):
+        raise InputError(f"{weights.name} takes uint8, values of 0 to 255: remove input.scale, mean and std.")
+    described = _described(session, model, weights)
+    loaded = predictor(network, ready, described, who=weights.name, device="cpu")
+    loaded.predict([np.zeros((*(ready.input.size or (416, 416)), 3), np.uint8)])
     if device != "cpu":
         # On the CPU one frame a call is as fast, and gives the same digits for every batch size.
         content = dynamic_batch(weights)
         if content is not None:
             batched = open_session(weights, device, threads=threads, content=content)
             if agrees(session, batched):
-                return OnnxDetector(batched, model, batched=True)
-    return detector
+                together = Network(batched, weights.name)
+                return predictor(together, ready, described, who=weights.name, device="cpu", batched=True)
+    return loaded
 
 
-class OnnxDetector:
-    """A loaded ONNX detector."""
+def _sized(model: Model, fixed: tuple[int, int] | None, weights: Path) -> Model:
+    """The model with the size that the file fixes.
 
-    tasks = frozenset({"detection"})
+    Raises:
+        InputError: params say another.
+    """
+    wanted = model.input.size
+    if fixed is None or model.input.resize == "shorter_side":
+        return model
+    if wanted is not None and tuple(wanted) != fixed:
+        raise InputError(
+            f"{weights.name} takes an input of {fixed[1]}x{fixed[0]} px, params say input.size "
+            f"[{wanted[0]}, {wanted[1]}] (height, width): set it to [{fixed[0]}, {fixed[1]}]."
+        )
+    return model.model_copy(update={"input": model.input.model_copy(update={"size": fixed})})
 
-    def __init__(self, session: Any, model: Model, *, batched: bool) -> None:
-        """`batched`: the session takes any number of frames at once."""
+
+def _described(session: Any, model: Model, weights: Path) -> Description:
+    decoder = decoders.DECODERS[str(model.decoder)]
+    shapes = {entry.name: tuple(entry.shape) for entry in session.get_outputs()}
+    count, own = decoder.count(shapes), _own_names(session)
+    got = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+    if count is not None and count < 1:
+        raise InputError(f"{weights} does not fit decoder '{model.decoder}': expected {decoder.outputs}, got {got}.")
+    if count is None and not own and not isinstance(model.classes, tuple):
+        raise InputError(
+            f"{weights}: its outputs ({got}) do not tell how many classes there are for decoder '{model.decoder}', "
+            f"which reads {decoder.outputs}: name them by classes, a list, a text file or a known set."
+        )
+    if count is None:
+        classes = own or decoders.by_names(decoder, tuple(model.classes or ()))
+    else:
+        classes = own if set(own) == set(range(count)) else {index: str(index) for index in range(count)}
+    if isinstance(model.class_map, str):
+        classes = dict(named(model.class_map, classes))
+    return decoders.described(decoder, classes)
+
+
+def _own_names(session: Any) -> dict[int, str]:
+    """The class names that YOLO's exporters write into the file, or none."""
+    try:
+        names = ast.literal_eval(session.get_modelmeta().custom_metadata_map.get("names", ""))
+    except (ValueError, SyntaxError):
+        return {}
+    if not isinstance(names, Mapping) or not all(isinstance(key, int) for key in names):
+        return {}
+    return {key: str(name) for key, name in names.items()}
+
+
+class Network:
+    """A session that takes frames: input (B, 3, h, w) float32 to outputs by name."""
+
+    def __init__(self, session: Any, who: str) -> None:
+        """Take over `session`; `who` is the file's name.
+
+        Raises:
+            InputError: it takes no frames.
+        """
         self.session = session
-        self._decode = DECODERS[str(model.decoder)]
-        self._model = model
-        self._batched = batched
-        self._input = session.get_inputs()[0]
-        shape = self._input.shape
-        if len(shape) != 4 or self._input.type != "tensor(float)" or (isinstance(shape[1], int) and shape[1] != 3):
+        self._who = who
+        entries = session.get_inputs()
+        shape: list[Any] = list(entries[0].shape) if len(entries) == 1 else []
+        # TensorFlow's networks have the channels last, torchvision's detectors take one frame without a batch.
+        self._last = len(shape) == 4 and shape[3] == 3 and shape[1] != 3
+        sides = shape[1:3] if self._last else shape[-2:]
+        channels = shape[3] if self._last else shape[-3] if len(shape) in (3, 4) else 0
+        if len(entries) != 1 or entries[0].type not in _TYPES or (isinstance(channels, int) and channels != 3):
+            got = ", ".join(f"{entry.name} of {entry.type} {tuple(entry.shape)}" for entry in entries)
             raise InputError(
-                f"{model.weights_path.name}: expected one input of float32 (N, 3, H, W), "
-                f"got {self._input.type} {tuple(shape)}."
+                f"{who}: expected one input of float32, float16 or uint8 (N, 3, H, W), (N, H, W, 3) or (3, H, W), "
+                f"got {got}."
             )
-        fixed = tuple(shape[2:])
-        self.fixed_size = fixed if all(isinstance(length, int) for length in fixed) else None
-        wanted = model.input.size
-        if wanted is not None and self.fixed_size is not None and tuple(wanted) != self.fixed_size:
-            raise InputError(
-                f"{model.weights_path.name} takes an input of {fixed[1]}x{fixed[0]} px, params say input.size "
-                f"[{wanted[0]}, {wanted[1]}] (height, width): set it to [{fixed[0]}, {fixed[1]}]."
-            )
-        self._settings: ModelInput = model.input
-        if wanted is None and self.fixed_size is not None:
-            self._settings = model.input.model_copy(update={"size": self.fixed_size})
+        self._name = entries[0].name
+        self._alone = len(shape) == 3
+        self._type = _TYPES[entries[0].type]
+        self.wants_bytes = self._type is np.uint8
+        fixed = isinstance(sides[0], int) and isinstance(sides[1], int)
+        self.fixed_size: tuple[int, int] | None = (sides[0], sides[1]) if fixed else None
+        self._outputs = [entry.name for entry in session.get_outputs()]
 
-    def predict(self, frames: Sequence[npt.NDArray[np.uint8]]) -> list[Output]:
-        """Boxes above `score_threshold` after suppression, in frame pixels, unclipped."""
-        outputs: list[Output] = []
-        keyed = itertools.groupby(frames, key=lambda frame: place(frame.shape[0], frame.shape[1], self._settings))
-        for placement, group in keyed:
-            members = list(group)
-            step = len(members) if self._batched else 1
-            for start in range(0, len(members), step):
-                mark("preprocess")
-                pixels = torch.stack(
-                    [prepare_input(frame, self._settings)[0] for frame in members[start : start + step]]
-                )
-                mark("infer")
-                raw = self.session.run(None, {self._input.name: pixels.numpy()})[0]
-                mark("postprocess")
-                size = (int(pixels.shape[2]), int(pixels.shape[3]))
-                outputs.extend(self._finish(rows, placement, size) for rows in raw)
-        return outputs
+    def __call__(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Outputs of frames.
 
-    def _finish(self, rows: npt.NDArray[np.float32], placement: Placement, size: tuple[int, int]) -> Output:
-        boxes, scores, class_ids = self._decode(
-            rows, height_px=size[0], width_px=size[1], score_threshold=self._model.score_threshold
-        )
-        survivors, left = suppress(
-            torch.from_numpy(boxes), torch.from_numpy(scores), torch.from_numpy(class_ids), model=self._model
-        )
-        kept = survivors.numpy()
-        exact = placement.to_frame(boxes[kept].astype(np.float64))
-        return Output(boxes=exact.astype(np.float32), scores=left.numpy(), class_ids=class_ids[kept])
+        Raises:
+            InputError: onnxruntime cannot run the network on them.
+        """
+        given = pixels[0] if self._alone else pixels.permute(0, 2, 3, 1) if self._last else pixels
+        if self.wants_bytes:
+            given = given.round().clip(0, 255)
+        feed = np.ascontiguousarray(given.cpu().numpy().astype(self._type, copy=False))
+        try:
+            found = self.session.run(None, {self._name: feed})
+        except Exception as error:  # onnxruntime raises its own, undocumented, kinds
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{self._who}: onnxruntime cannot run it on an input {feed.shape} ({reason}).") from None
+        return {name: torch.from_numpy(np.asarray(one)) for name, one in zip(self._outputs, found, strict=True)}
 
 
 def dynamic_batch(weights: Path) -> bytes | None:
@@ -176,16 +204,22 @@ def agrees(session: Any, batched: Any) -> bool:
     """Whether `batched` gives for two frames of noise what `session` gives for each, within BATCH_TOLERANCE."""
     entry = session.get_inputs()[0]
     shape = [length if isinstance(length, int) else 416 for length in entry.shape[1:]]
-    noise = np.random.default_rng(0).uniform(0, 255, (2, *shape)).astype(np.float32)
-    alone = [session.run(None, {entry.name: noise[i : i + 1]})[0] for i in range(2)]
+    noise = np.random.default_rng(0).uniform(0, 255, (2, *shape)).astype(_TYPES[entry.type])
+    alone = [session.run(None, {entry.name: noise[i : i + 1]}) for i in range(2)]
     try:
-        together = batched.run(None, {entry.name: noise})[0]
+        together = batched.run(None, {entry.name: noise})
     except Exception:  # onnxruntime raises its own, undocumented, kinds
         return False
-    expected = np.concatenate(alone)
-    if together.shape != expected.shape:
+    return all(_same(np.concatenate(parts), whole) for *parts, whole in zip(*alone, together, strict=True))
+
+
+def _same(expected: npt.NDArray[Any], found: npt.NDArray[Any]) -> bool:
+    if found.shape != expected.shape:
         return False
-    return bool(np.abs(together - expected).max() <= BATCH_TOLERANCE * max(float(np.abs(expected).max()), 1.0))
+    wanted, given = expected.astype(np.float64), found.astype(np.float64)
+    return bool(
+        np.abs(given - wanted).max(initial=0) <= BATCH_TOLERANCE * max(float(np.abs(wanted).max(initial=0)), 1.0)
+    )
 
 
 def open_session(weights: Path, device: str, *, threads: int | None, content: bytes | None = None) -> Any:

@@ -15,7 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 Description = dict[str, Any]
-"""`{"object": {id: name}, "semantic": {id: name}, "label": {id: name}, "tasks": [...]}`: a model's own classes."""
+"""`{"object": {id: name}, "semantic": {id: name}, "label": {id: name}, "tasks": [...]}`: a model's own classes.
+
+Where files of its own say how frames are prepared, `frames` tells that in words.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

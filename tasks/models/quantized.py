@@ -28,7 +28,7 @@ def write(source: Path, target: Path, predictor: Predictor, frames: Sequence[npt
     Args:
         source: the float file.
         target: the int8 file.
-        predictor: the model of `source`, which runs an onnxruntime session as `session` or in its `network`.
+        predictor: the model of `source`, whose network runs in onnxruntime: the first `session` down its `network`s.
         frames: calibration frames, uint8 RGB (H, W, 3).
 
     Raises:
@@ -70,7 +70,9 @@ def inputs(predictor: Predictor, frames: Sequence[npt.NDArray[np.uint8]]) -> lis
     Raises:
         InputError: the model does not run in onnxruntime.
     """
-    holder: Any = predictor if hasattr(predictor, "session") else getattr(predictor, "network", None)
+    holder: Any = predictor
+    while not hasattr(holder, "session") and hasattr(holder, "network"):
+        holder = holder.network
     if not hasattr(holder, "session"):
         raise InputError("Only a model that runs in onnxruntime can be quantized: export it to ONNX first.")
     session = holder.session

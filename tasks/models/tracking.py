@@ -103,7 +103,7 @@ def settings(tracker: Tracker) -> dict[str, float | int]:
         InputError: a setting that this tracker does not have.
     """
     kind = TRACKERS[tracker.name]
-    given = tracker.model_dump(exclude={"name", "boxes"}, exclude_none=True)
+    given = tracker.model_dump(exclude={"name", "boxes", "smooth"}, exclude_none=True)
     for name in given:
         if name not in kind.defaults:
             raise InputError(f"The tracker {tracker.name} has no setting '{name}'; it has {', '.join(kind.defaults)}.")
@@ -116,13 +116,14 @@ def looks_at_frames(tracker: Tracker) -> bool:
 
 
 def fingerprint(tracker: Tracker) -> dict[str, str | int]:
-    """What decides the ids that `track` gives to stored detections, beside the frame rate."""
+    """What decides ids and boxes of the tracks of stored detections, beside the frame rate."""
+    own: dict[str, float | int | str] = {**settings(tracker), "minimum_score": MINIMUM_SCORE, "boxes": tracker.boxes}
+    if tracker.smooth:  # parts from before there was smoothing keep their keys
+        own["smooth"] = tracker.smooth
     return {
         "tracker": tracker.name,
         "tracker_version": TRACKER_VERSION,
-        "settings": json.dumps(
-            {**settings(tracker), "minimum_score": MINIMUM_SCORE, "boxes": tracker.boxes}, sort_keys=True
-        ),
+        "settings": json.dumps(own, sort_keys=True),
     }
 
 

@@ -4,9 +4,10 @@ from collections.abc import Collection
 from typing import Final
 
 from tasks.models import settle
+from tasks.models.decoders import DECODERS
 from tasks.params import Model, ModelInput
 
-_OWN_BOXES: Final = ("classical", "python", "recorded")
+_OWN_BOXES: Final = ("classical", "python", "recorded", "rekognition")
 """Adapters that suppress nothing."""
 
 _RESIZES: Final = {
@@ -16,12 +17,13 @@ _RESIZES: Final = {
 }
 
 
-def settings(model: Model, *, tasks: Collection[str]) -> str:
+def settings(model: Model, *, tasks: Collection[str], prepared: str = "") -> str:
     """The adapter, how frames are prepared and what is kept of the output, as settled.
 
     Args:
         model: Its params.
         tasks: What it does.
+        prepared: How its own files have frames prepared, where they say (`frames` of its description).
 
     Example:
         >>> settings(Model(adapter="classical", variant="kmeans", options={"clusters": 3}), tasks=["semantic"])
@@ -31,10 +33,11 @@ def settings(model: Model, *, tasks: Collection[str]) -> str:
     options = ", ".join(f"{name} {_value(value)}" for name, value in ready.options.items())
     head = " ".join(filter(None, [ready.adapter, ready.variant, ready.decoder])) + (f" ({options})" if options else "")
     suppresses = "detection" in tasks and model.adapter not in _OWN_BOXES
-    return f"{head}; {_frames(ready.input)}{_boxes(ready) if suppresses else ''}"
+    kept = f"{_boxes(ready) if suppresses else ''}{_labels(ready)}{_tracks(ready)}"
+    return f"{head}; {_frames(ready.input, prepared)}{kept}"
 
 
-def _frames(given: ModelInput) -> str:
+def _frames(given: ModelInput, prepared: str) -> str:
     words = []
     if given.tile is not None:
         words.append(f"in tiles of {given.tile[1]}x{given.tile[0]} px that overlap by {given.overlap:g}")
@@ -53,13 +56,29 @@ def _frames(given: ModelInput) -> str:
         words.append(f"times {given.scale:.6g}")
     if any(given.mean) or any(one != 1 for one in given.std):
         words.append(f"less ({_value(given.mean)}) over ({_value(given.std)})")
+    if prepared:
+        words.append(prepared)
     return f"frames {', '.join(words) or 'as they are'}"
 
 
 def _boxes(model: Model) -> str:
     kinds = {"class_wise": "class-wise", "agnostic": "class-agnostic", "soft": "soft"}
+    decoder = DECODERS.get(model.decoder or "")
+    if decoder is not None and decoder.suppressed:
+        return f"; boxes above {model.score_threshold:g}, as the network gives them"
     at = f"of sigma {model.nms_sigma:g}" if model.nms == "soft" else f"at IoU {model.nms_iou:g}"
+    if model.adapter == "transformers" and model.input.tile is None:
+        return f"; boxes above {model.score_threshold:g}, none suppressed"
     return f"; boxes above {model.score_threshold:g}, {kinds[model.nms]} suppression {at}"
+
+
+def _labels(model: Model) -> str:
+    return f"; labels above {model.score_threshold:g}" if model.adapter == "rekognition" else ""
+
+
+def _tracks(model: Model) -> str:
+    smooth = 0 if model.tracker is None else model.tracker.smooth
+    return f"; boxes of tracks smoothed, {smooth:g} of the one before" if smooth else ""
 
 
 def _value(value: object) -> str:

@@ -34,8 +34,8 @@ def decode(
     rows = sum(height * width for height, width, _ in grids)
     if output.ndim != 2 or output.shape[0] != rows or output.shape[1] < 6:
         raise InputError(
-            f"The model's output does not fit decoder 'yolox': expected {rows} rows of at least 6 numbers for an input "
-            f"of {width_px}x{height_px} px, got shape {output.shape}; is it another network, or already decoded?"
+            f"the output does not fit decoder 'yolox': expected {rows} rows of at least 6 numbers for an input "
+            f"of {width_px}x{height_px} px, got shape {output.shape}; is it another network, or already decoded"
         )
     cells = np.concatenate([_cells(height, width) for height, width, _ in grids])
     strides = np.concatenate([np.full(height * width, stride, np.float32) for height, width, stride in grids])

@@ -27,6 +27,7 @@ from tasks.params.sections import (
     ModelInput,
     Name,
     Policy,
+    Realtime,
     Report,
     Run,
     Section,
@@ -49,6 +50,7 @@ __all__ = [
     "ModelInput",
     "Params",
     "Policy",
+    "Realtime",
     "Shift",
     "Slices",
     "Tracker",
@@ -77,6 +79,7 @@ class Params(Section):
     metrics: Metrics = Metrics()
     policy: Policy = Policy()
     latency: Latency | None = None  # null: not measured
+    realtime: Realtime | None = None  # null: not computed
     gates: tuple[Gate, ...] = ()
     failures: dict[Name, FailureRule] = Field(default={})
     report: Report = Report()
@@ -125,6 +128,9 @@ class Params(Section):
                     )
         if self.latency is not None:
             self._check_latency(self.latency)
+        if self.realtime is not None and isinstance(self.realtime.latency_ms, dict):
+            for name in self.realtime.latency_ms.keys() - self.models.keys():
+                raise ValueError(f"realtime.latency_ms: '{name}' is not among the models: {', '.join(self.models)}")
         for name, rule in self.failures.items():
             if rule.model is not None and rule.model not in self.models:
                 raise ValueError(

@@ -91,6 +91,8 @@ class Tracker(Section):
 
     name: Literal["bytetrack", "sort", "ocsort", "botsort"] = "bytetrack"
     boxes: Literal["model", "masks"] = "model"  # masks: the boxes around a model's masks
+    # Of the boxes of a track: how much of each is the one before, already smoothed; 0: they stay as they are.
+    smooth: float = Field(0, ge=0, lt=1)
     track_activation_threshold: float | None = Field(None, ge=0, le=1)
     high_conf_det_threshold: float | None = Field(None, ge=0, le=1)
     minimum_iou_threshold: float | None = Field(None, ge=0, le=1)
@@ -253,6 +255,16 @@ class Latency(Section):
         """
         split = (spaced(cell).rpartition(" ") for cell in self.cells)
         return tuple((name, int(severity) if severity.isdecimal() else 0) for name, _, severity in split)
+
+
+class Realtime(Section):
+    """Tracking of models that have to keep up with their clips."""
+
+    # What a frame takes, for all models or by name; null, and models not named: as `latency` measured it.
+    latency_ms: Annotated[float, Field(ge=0)] | dict[Name, Annotated[float, Field(ge=0)]] | None = None
+    percentile: Literal[50, 95, 99] = 50  # of what was measured
+    frames_per_s: float | None = Field(None, gt=0)  # at which frames arrive; null: as timestamp_s says
+    keep_newest: bool = False  # of the frames that arrive while a model is busy, the newest waits; else all are skipped
 
 
 class Gate(Section):

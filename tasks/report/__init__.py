@@ -37,7 +37,9 @@ def publish(params: Params, layout: Layout) -> None:
     scores = tables.read("scores", layout.scores / "scores.parquet")
     measured = layout.latency / "latency.parquet"
     latency = tables.read("latency", measured) if measured.exists() else None
-    gates = rules.evaluate(params.declared, scores, latency)
+    live = layout.realtime / "realtime.parquet"
+    realtime = tables.read("scores", live) if live.exists() else None
+    gates = rules.evaluate(params.declared, scores, latency, layout.tables, realtime)
     overview = numbers.overview(params, scores)
     slices = numbers.slices(params, scores)
     card = _read_json(layout.tables / "card.json", "prepare")
@@ -70,6 +72,7 @@ def publish(params: Params, layout: Layout) -> None:
         reliability=_table("reliability", layout),
         policy=_read_json(layout.scores / "policy.json", "score") if policy is not None else None,
         measured=latency,
+        live=realtime,
         tags=card_tags.of_slices(params, layout, pictured),
         shifts=shifts,
         thirds=_thirds(params, layout),

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.gates import digits
 from tasks.gates.budget import TASK, UNITS
-from tasks.report import wording
 
 
 def unit(metric: str) -> str:
@@ -13,8 +13,10 @@ def unit(metric: str) -> str:
     return UNITS[metric.rpartition("_")[2]]
 
 
-def amount(value: float, low: float = math.nan, high: float = math.nan) -> str:
+def amount(value: float, low: float = math.nan, high: float = math.nan, bound: float = math.nan) -> str:
     """A figure to three digits or whole, with its interval, where there is one; ∞ is an end that nothing bounds.
+
+    Where rounding would hide on which side of `bound` a number is, it has more digits.
 
     Examples:
         >>> amount(12.345), amount(0.7512, 0.71, 0.79), amount(1234.5), amount(float("nan"))
@@ -24,20 +26,20 @@ def amount(value: float, low: float = math.nan, high: float = math.nan) -> str:
     """
     if math.isnan(value):
         return "–"
-    places = 0 if value >= 100 else 1 if value >= 10 else 2
-    if math.isnan(low) or math.isnan(high):
-        return wording.number(value, places)
-    ends = (("∞" if math.isinf(end) else wording.number(end, places)) for end in (max(low, 0.0), high))
-    return f"{wording.number(value, places)} [{', '.join(ends)}]"
+    places = digits.amount_places(value)
+    text = digits.rounded(value, places, bound)
+    if not (math.isnan(low) or math.isnan(high)):
+        text += f" {digits.ends(max(low, 0.0), high, places, bound)}"
+    return text.replace("-", "−")
 
 
 def of_gate(row: Mapping[Any, Any]) -> tuple[str, str] | None:
     """What a rule on latency or memory observed, and its threshold; None for a rule on scores."""
     if row["task"] != TASK:
         return None
-    observed = amount(*(float(row[name]) for name in ("observed", "low", "high")))
+    observed = amount(*(float(row[name]) for name in ("observed", "low", "high", "threshold")))
     if "times as bad" in str(row["rule"]):
-        return observed if observed == "–" else f"× {observed}", f"≤ × {amount(row['threshold'])}"
+        return observed if observed == "–" else f"× {observed}", f"≤ × {row['threshold']:g}"
     sign = "≤" if "<=" in str(row["rule"]) else "≥"
     of = unit(str(row["metric"]))
     figure, bracket, ends = observed.partition(" [")

@@ -18,7 +18,7 @@ class Tags:
     Attributes:
         names: those that hold any of them, in the order of params.
         frames: frame_id -> the places in `names` of the slices that it is in; in one of objects when it shows such.
-        told: the places of those that a card names: of whole frames, by one thing.
+        told: the places of those that a card names: what says something about the frame, each thing once.
     """
 
     names: tuple[str, ...] = ()
@@ -30,13 +30,16 @@ class Tags:
         return self.frames.get(frame_id, ())
 
     def words(self, frame_id: int) -> str:
-        """The slices of one frame that a card names.
+        """The slices of one frame that a card names; not a shift that is called as one of its tags.
 
         Examples:
-            >>> Tags(("time_of_day=night", "size=small"), {7: (0, 1)}, frozenset({0})).words(7)
-            'time of day night'
+            >>> names = ("time_of_day=night", "size=small", "shift=night", "shift=new_camera")
+            >>> Tags(names, {7: (0, 1, 2, 3)}, frozenset({0, 2, 3})).words(7)
+            'time of day night, shift new camera'
         """
         found = [self.names[place] for place in self.of(frame_id) if place in self.told]
+        said = {name.partition("=")[2] for name in found if not name.startswith("shift=")}
+        found = [name for name in found if not (name.startswith("shift=") and name.partition("=")[2] in said)]
         return ", ".join(name.removeprefix("query:").replace("_", " ").replace("=", " ") for name in found)
 
 
@@ -56,6 +59,7 @@ def of_slices(params: Params, layout: Layout, frame_ids: Collection[int]) -> Tag
     names: list[str] = []
     found: dict[int, list[int]] = {}
     told = set()
+    middle = {f"{column}=mid" for column in params.slices.derived}  # what most frames are
     for item in slices.load(params, layout.tables):
         if item.name == tables.ALL:
             continue
@@ -69,12 +73,25 @@ def of_slices(params: Params, layout: Layout, frame_ids: Collection[int]) -> Tag
         here = wanted & {int(frame) for frame in inside}
         if not here:
             continue
-        if not item.of_objects and " & " not in item.name:
+        if not item.of_objects and item.name not in middle and _tells(item.name):
             told.add(len(names))
         for frame in here:
             found.setdefault(frame, []).append(len(names))
         names.append(item.name)
     return Tags(tuple(names), {frame: tuple(places) for frame, places in found.items()}, frozenset(told))
+
+
+def _tells(name: str) -> bool:
+    """Whether a slice of frames says something about a frame; crossed ones repeat what they are crossed of.
+
+    Examples:
+        >>> [_tells(name) for name in ("camera=north", "query:wet", "shift=night")]
+        [True, True, True]
+        >>> [_tells(name) for name in ("shift=none", "shift=night, reference", "camera=north & time_of_day=night")]
+        [False, False, False]
+    """
+    reference = name == slices.UNSHIFTED or (name.startswith("shift=") and name.endswith(", reference"))
+    return not reference and " & " not in name
 
 
 def of_rules(params: Params, gallery: pd.DataFrame) -> dict[str, list[str]]:

@@ -73,11 +73,11 @@ def junit_xml(gates: pd.DataFrame) -> str:
     for row, fails in zip(gates.to_dict("records"), held, strict=True):
         name = {"classname": f"gates.{row['model']}", "name": _legal(str(row["rule"]))}
         case = ElementTree.SubElement(suite, "testcase", name)
-        text = _legal(str(row["reason"]))
+        text = _legal(wording.sentence(str(row["reason"])))
         if fails:
             ElementTree.SubElement(
                 case, "failure", {"message": text}
-            ).text = f"observed {wording.number(row['observed'], 4)}, threshold {wording.number(row['threshold'], 4)}"
+            ).text = f"observed {verdict.observed(row)}, threshold {verdict.bound(row)}"
         elif row["status"] == "uncertain":
             ElementTree.SubElement(case, "system-out").text = f"uncertain: {text}"
         elif row["status"] != "pass":

@@ -10,7 +10,8 @@ from tasks import slices, tables
 from tasks.layout import Layout
 from tasks.params import FailureRule, Params
 from tasks.report import wording
-from tasks.report.summary import markdown_table, markdown_text
+from tasks.report.commands import example
+from tasks.report.summary import markdown_code, markdown_table, markdown_text
 
 WORST: Final = 5
 MOST_SLICES: Final = 12
@@ -112,15 +113,12 @@ def _worst(name: str, hits: pd.DataFrame, frames: pd.DataFrame) -> list[str]:
         where = f"frame {frame['frame_index']} of {frame['clip_id']}"
         told = str(row["evidence"] or "")
         lines.append([f"{row['score']:.2f}", row["model"], wording.TASK_NAMES[row["task"]], under, where, told])
-        commands.append(
-            f"stormglass export-qa {name}-{len(lines)} --model {row['model']} --task {row['task']} "
-            f"--corruption '{row['corruption']}' --severity {row['severity']} --where 'frame_id == {row['frame_id']}'"
-        )
+        commands.append(example(row, f"{name}-{len(lines)}"))
     head = ["Score", "Model", "Task", "Under", "Where", "Evidence"]
     return [
         f"The worst {len(lines)}, one a clip:",
         markdown_table(head, lines),
-        "```\n" + "\n".join(commands) + "\n```",
+        markdown_code(commands),
     ]
 
 

@@ -86,4 +86,10 @@ def _side(row: dict[Any, Any] | None) -> dict[str, str]:
         return {"status": "not_run", "icon": "–", "words": "not judged", "observed": "", "reason": ""}
     icon, words = verdict.STATUS_WORDS[row["status"]]
     observed = verdict.observed(row)
-    return {"status": row["status"], "icon": icon, "words": words, "observed": observed, "reason": row["reason"]}
+    return {
+        "status": row["status"],
+        "icon": icon,
+        "words": words,
+        "observed": observed,
+        "reason": wording.sentence(row["reason"]),
+    }

@@ -92,7 +92,7 @@ def cells(scores: pd.DataFrame, task: str, *, slice_: str = tables.ALL, class_: 
 def clean_figure(rows: pd.DataFrame, model: str) -> Figure:
     """The clean figure of `model` in a table made by `cells`; not defined when there is none."""
     found = rows[(rows["model"] == model) & (rows["severity"] == 0)]
-    return _figure(found.to_dict("records")[0]) if len(found) else _NONE
+    return figure_of(found.to_dict("records")[0]) if len(found) else _NONE
 
 
 def clean_value(rows: pd.DataFrame, model: str) -> float:
@@ -100,7 +100,8 @@ def clean_value(rows: pd.DataFrame, model: str) -> float:
     return clean_figure(rows, model).value
 
 
-def _figure(row: Mapping[Any, Any]) -> Figure:
+def figure_of(row: Mapping[Any, Any]) -> Figure:
+    """A row of scores as a figure."""
     low, high = float(row["low"]), float(row["high"])
     return Figure(float(row["value"]), str(row["status"]), low=low, high=high, note=row.get("note"))
 
@@ -116,7 +117,7 @@ def summary(scores: pd.DataFrame, task: str, metric: str) -> dict[tuple[str, str
         & (rows["class"] == tables.ALL)
     ]
     rows = rows[(rows["corruption"] != tables.ALL) | (rows["family"] == tables.ALL)].astype(_FLOATS)
-    return {(str(row["model"]), str(row["corruption"])): _figure(row) for row in rows.to_dict("records")}
+    return {(str(row["model"]), str(row["corruption"])): figure_of(row) for row in rows.to_dict("records")}
 
 
 def overview(params: Params, scores: pd.DataFrame) -> pd.DataFrame:

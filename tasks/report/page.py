@@ -22,6 +22,7 @@ from tasks.report import (
     films,
     latency,
     numbers,
+    realtime,
     sections,
     shell,
     shift,
@@ -47,6 +48,7 @@ def render(
     reliability: pd.DataFrame | None = None,
     policy: dict[str, Any] | None = None,
     measured: pd.DataFrame | None = None,
+    live: pd.DataFrame | None = None,
     tags: card_tags.Tags = cards.NO_TAGS,
     shifts: pd.DataFrame | None = None,
     thirds: Sequence[str] = (),
@@ -70,6 +72,7 @@ def render(
         reliability: The table `reliability`; None without one.
         policy: scores/policy.json; None without one.
         measured: The table `latency`; None without one.
+        live: The table that `realtime` wrote; None without one.
         tags: The slices of the gallery's frames.
         shifts: The table `shifts`; None without one.
         thirds: Where measurements are cut into thirds, as `tasks.thirds.bounds` gives it.
@@ -92,6 +95,7 @@ def render(
         "calibration": calibration.calibration(params, scores, reliability, policy or {}, charts),
         "latency": latency.latency(params, scores, measured, gates, charts),
         "latency_absent": latency.why_not(params, measured),
+        "realtime": realtime.realtime(params, scores, live),
         "states": list(dict.fromkeys((style, words) for _, _, style, words in cards.STATES)),
         "picks": cards.PICKS,
         "shown_slices": tags.names,

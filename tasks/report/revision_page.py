@@ -14,6 +14,7 @@ from tasks.report import (
     differences,
     figures,
     gate_changes,
+    latency_changes,
     metric_changes,
     numbers,
     revision_example,
@@ -82,7 +83,10 @@ def render(a: Revision, b: Revision, found: Comparison, change: Change) -> str:
         "shifts": _shifts(found, names),
         "trade": trade.takeaway(whole),
         "trade_lines": [
-            (row, *(wording.difference(*numbers.ends(row, f"{name}_difference")) for name in ("clean", "mpc")))
+            (
+                {**row, "task_name": wording.TASK_NAMES[row["task"]]},
+                *(wording.difference(*numbers.ends(row, f"{name}_difference")) for name in ("clean", "mpc")),
+            )
             for row in whole
         ],
         "lines": [comparison.line({**row, "model": row["shown"]}) for row in table.to_dict("records")],
@@ -92,6 +96,8 @@ def render(a: Revision, b: Revision, found: Comparison, change: Change) -> str:
         "bursts": [],
         "cards": [],
         "metrics": changes,
+        "latency": latency_changes.latency_changes(a, b, found.pairs),
+        "latency_note": revision_summary.LATENCY,
         "gates": gates,
         "gates_told": told,
         "example": example,

@@ -3,15 +3,21 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import quote
 
 import pandas as pd
 
 from tasks import tables
-from tasks.report import differences, metric_changes, numbers, wording
+from tasks.report import commands, differences, metric_changes, numbers, wording
 from tasks.report.revisions import Comparison
-from tasks.report.summary import markdown_table, markdown_text
+from tasks.report.summary import markdown_code, markdown_table, markdown_text
+
+LATENCY: Final = (
+    "Clean frames; each figure has its own interval. The two were measured at different times and are not paired, so "
+    "the ratio, second over first, has none: it holds what else the machine did as well."
+)
 
 MOST: Final = 12
 """Lines of a list or table; what there is beyond is counted."""
@@ -60,7 +66,15 @@ class Change:
         return sum(name.startswith(("tasks/corruptions/", "tasks/metrics/")) for name in self.files)
 
 
-def summary(a: str, b: str, found: Comparison, change: Change, confidence: float, page: str) -> str:
+def summary(
+    a: str,
+    b: str,
+    found: Comparison,
+    change: Change,
+    confidence: float,
+    page: str,
+    latency: Mapping[str, Any] = MappingProxyType({"told": (), "lines": ()}),
+) -> str:
     """The comparison of revisions `a` and `b` as Markdown.
 
     Args:
@@ -70,6 +84,7 @@ def summary(a: str, b: str, found: Comparison, change: Change, confidence: float
         change: what lies between them.
         confidence: of the intervals.
         page: the file that shows it all, beside this one.
+        latency: from `latency_changes.latency_changes`.
     """
     listed = _listed(found.differences)
     regressions = listed[listed["outcome"] == differences.REGRESSION].sort_values("value", kind="stable")
@@ -95,6 +110,7 @@ def summary(a: str, b: str, found: Comparison, change: Change, confidence: float
         _lines(of_all, 4 * MOST),
         "## Other metrics",
         "\n".join(f"- {markdown_text(text)}" for text in _metrics(found, confidence)),
+        *_latency(a, b, latency),
         "## Not comparable",
         "\n".join(f"- {markdown_text(text)}" for text in found.left_out) or "Nothing was left out.",
         "## One example",
@@ -103,13 +119,25 @@ def summary(a: str, b: str, found: Comparison, change: Change, confidence: float
     return "\n\n".join(blocks) + "\n"
 
 
+def _latency(a: str, b: str, latency: Mapping[str, Any]) -> list[str]:
+    """What both take on clean frames, or why that is not known."""
+    lines = [
+        [*(line[key] for key in ("model", "metric", "unit", "a", "b")), line["ratio"]] for line in latency["lines"]
+    ]
+    table = [markdown_table(["Model", "Figure", "In", a, b, "Ratio"], lines), LATENCY] if lines else []
+    told = "\n".join(f"- {markdown_text(text)}" for text in latency["told"])
+    return ["## Latency", *table, told or "No pair of models."]
+
+
 def _metrics(found: Comparison, confidence: float) -> list[str]:
     told = []
-    for scores, labels, (_, model) in zip(found.scores, found.labels, found.pairs, strict=True):
+    for scores, labels, pair in zip(found.scores, found.labels, found.pairs, strict=True):
         whole = scores[(scores["slice"] == tables.ALL) & (scores["class"] == tables.ALL)]
         for task in numbers.tasks_of(scores):
             metrics = metric_changes.changes(whole, task, *labels, confidence)
-            told.append(f"{wording.TASK_NAMES[task]}, {model}: {metric_changes.sentence(metrics)}")
+            told.append(
+                f"{wording.TASK_NAMES[task]}, {' → '.join(dict.fromkeys(pair))}: {metric_changes.sentence(metrics)}"
+            )
     return told
 
 
@@ -177,10 +205,15 @@ def _largest(table: pd.DataFrame) -> str:
         differences.FEW: "on too few units to tell",
     }.get(row["outcome"], "not told apart from chance")
     return (
-        f"{wording.TASK_NAMES[row['task']]} of {markdown_text(row['model'])}, {figure(row)}: "
+        f"{wording.TASK_NAMES[row['task']]} of {markdown_text(called(row))}, {figure(row)}: "
         f"**{_difference(row)}**, {told}. The largest of {len(rows)} figures of single cells "
         "is flattered by the choice."
     )
+
+
+def called(row: Mapping[Any, Any]) -> str:
+    """The pair of models that a difference is of; one name where both have it."""
+    return " → ".join(dict.fromkeys((row["baseline"], row["model"])))
 
 
 def figure(row: Mapping[Any, Any]) -> str:
@@ -209,7 +242,7 @@ def _lines(rows: pd.DataFrame, most: int) -> str:
     lines = [
         [
             wording.TASK_NAMES[row["task"]],
-            row["model"],
+            called(row),
             wording.place(row),
             figure(row),
             str(row["n_units"]),
@@ -241,10 +274,7 @@ def evidence(a: str, b: str, row: Mapping[Any, Any]) -> list[tuple[str, str]]:
 
 def command(row: Mapping[Any, Any]) -> str:
     """What draws the frame, in a checkout of the second revision."""
-    return (
-        f"stormglass export-qa OUT --model {row['model']} --task {row['task']} --corruption '{row['corruption']}' "
-        f"--severity {row['severity']} --where 'frame_id == {row['frame_id']}'"
-    )
+    return commands.example(row, "OUT")
 
 
 def _example(a: str, b: str, row: Mapping[Any, Any] | None) -> str:
@@ -253,4 +283,4 @@ def _example(a: str, b: str, row: Mapping[Any, Any] | None) -> str:
     here = "Here" if b == "WORKSPACE" else f"In a checkout of {markdown_text(b)}"
     told = [f"- {markdown_text(name)}: {markdown_text(text)}" for name, text in evidence(a, b, row)]
     first = f"The frame whose score fell most: {markdown_text(fall(row))}."
-    return "\n".join([first, "", *told, "", f"{here}, `{command(row)}` draws it."])
+    return "\n".join([first, "", *told, "", f"{here} this draws it:", "", markdown_code([command(row)])])

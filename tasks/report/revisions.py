@@ -211,6 +211,8 @@ def changed_params(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tup
     Examples:
         >>> changed_params({"train": {"epochs": 9, "seed": 0}}, {"train": {"epochs": 12, "seed": 0}, "baseline": "v1"})
         [('baseline', None, 'v1'), ('train.epochs', 9, 12)]
+        >>> changed_params({"gates": [{"metric": "map", "min": 0.2}]}, {"gates": [{"metric": "map", "min": 0.3}]})
+        [('gates.1.min', 0.2, 0.3)]
     """
     before, after = _flat(one), _flat(other)
     keys = sorted({*before, *after})
@@ -221,6 +223,8 @@ def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in values.items():
         key = f"{above}{name}"
+        if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+            value = {str(place): item for place, item in enumerate(value, 1)}  # a list of rules: which of them
         if isinstance(value, Mapping) and value:
             found |= _flat(value, f"{key}.")
         else:

@@ -32,6 +32,8 @@ class Revision:
         truth: its scored frames.
         gallery: the folder of its pictures; None where they are not at hand.
         no_gallery: why, as a sentence.
+        latency: the table; None where it is not at hand.
+        no_latency: why, as a sentence.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Revision:
     truth: GroundTruth
     gallery: Path | None = None
     no_gallery: str = ""
+    latency: pd.DataFrame | None = None
+    no_latency: str = "Its latency was not read."
 
     @classmethod
     def read(cls, name: str, params: Params, scores: Path, folder: Path) -> "Revision":

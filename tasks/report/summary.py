@@ -1,6 +1,7 @@
 """summary.md: the verdict, the failing gates and the worst slices, for a pull request or a chat."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import pandas as pd
@@ -165,3 +166,17 @@ def markdown_text(text: str) -> str:
     parts = re.split(r"(\[[+−]?[\d.]+, [+−]?[\d.]+\](?![(\[:]))", flat)  # every second part is an interval
     parts[::2] = [re.sub(r"([\\`*\[\]<>|])", r"\\\1", part).replace("@", "@\u200b") for part in parts[::2]]
     return "".join(parts)
+
+
+def markdown_code(lines: Sequence[str]) -> str:
+    """A block of code, whose fence is longer than any run of backticks in it.
+
+    Examples:
+        >>> print(markdown_code(["a ``` b"]))
+        ````
+        a ``` b
+        ````
+    """
+    text = "\n".join(lines)
+    fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", text))])
+    return f"{fence}\n{text}\n{fence}"

@@ -11,15 +11,15 @@ from tasks.report import figures, numbers, wording
 
 CORNERS: Final = (
     (1, 1, "right", "top", "better at both"),
-    (0, 1, "left", "top", "robustness for clean accuracy"),
-    (1, 0, "right", "bottom", "clean accuracy for robustness"),
+    (0, 1, "left", "top", "robustness<br>for clean accuracy"),
+    (1, 0, "right", "bottom", "clean accuracy<br>for robustness"),
     (0, 0, "left", "bottom", "worse at both"),
 )
 """Corners of the chart: x and y of the paper, anchors, words."""
 
 
 def trade(rows: Sequence[Mapping[Any, Any]]) -> figures.Figure:
-    """Δ mPC over Δ clean, a point with its intervals for each task and model.
+    """Δ mPC over Δ clean, a numbered point with its intervals for each task and model; the table says whose it is.
 
     Args:
         rows: of `differences.comparison`, on all data, with `shown`, the model's name to show.
@@ -39,7 +39,7 @@ def trade(rows: Sequence[Mapping[Any, Any]]) -> figures.Figure:
                 error_x=_arms(x, *x_ends),
                 error_y=_arms(y, *y_ends),
                 mode="markers+text",
-                text=["" if _none(row) else figures.escaped(words)],
+                text=["" if _none(row) else str(place + 1)],  # names would lie over each other
                 textposition=("top right", "bottom right", "top left", "bottom left")[place % 4],
                 marker={"color": look["hue"], "size": 9, "symbol": look["marker"]},
                 hovertemplate=figures.escaped(f"{words}<br>").replace("&lt;br&gt;", "<br>")

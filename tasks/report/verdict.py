@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from tasks.gates import digits
 from tasks.report import amounts, wording
 
 ORDER: Final = ("fail", "uncertain", "insufficient", "not_run", "pass")
@@ -64,16 +65,23 @@ def ordered(gates: pd.DataFrame) -> pd.DataFrame:
 
 
 def observed(gate: Mapping[Any, Any]) -> str:
-    """What a gate looked at, as a figure with its interval; latency and memory with their unit."""
-    told = amounts.of_gate(gate)
-    return told[0] if told else wording.figure(*(float(gate[name]) for name in ("observed", "low", "high")))
+    """What a gate looked at, as its reason has it, with its interval; latency and memory with their unit."""
+    if (told := amounts.of_gate(gate)) is not None:
+        return told[0]
+    value, low, high, bound = (float(gate[name]) for name in ("observed", "low", "high", "threshold"))
+    if wording.absent(value):
+        return "–"
+    text = digits.rounded(value, digits.PLACES, bound)
+    if not (wording.absent(low) or wording.absent(high)):
+        text += f" {digits.ends(low, high, digits.interval_places(low, high), bound)}"
+    return text.replace("-", "−")
 
 
 def bound(gate: Mapping[Any, Any]) -> str:
-    """A gate's threshold with its direction; a drop is how far the figure may fall."""
+    """A gate's threshold as params have it, with its direction; a drop is how far the figure may fall."""
     if (told := amounts.of_gate(gate)) is not None:
         return told[1]
-    rule, text = str(gate["rule"]), wording.number(gate["threshold"])
+    rule, text = str(gate["rule"]), f"{gate['threshold']:g}".replace("-", "−")
     sign = "drop ≤" if "drops by at most" in rule else "≤" if "<=" in rule else "≥"
     return f"{sign} {text}"
 

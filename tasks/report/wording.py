@@ -9,6 +9,7 @@ from typing import Any, Final
 import pandas as pd
 
 from tasks import tables
+from tasks.gates import digits
 
 TASK_NAMES: Final[Mapping[str, str]] = {
     "classification": "Classification",
@@ -67,6 +68,10 @@ METRIC_NAMES: Final[Mapping[str, str]] = {
     "hota": "HOTA",
     "deta": "DetA",
     "assa": "AssA",
+    "hota_realtime": "real-time HOTA",
+    "deta_realtime": "real-time DetA",
+    "assa_realtime": "real-time AssA",
+    "frames_processed": "frames processed",
     "loca": "LocA",
     "mota": "MOTA",
     "motp": "MOTP",
@@ -177,7 +182,7 @@ def figure(value: float, low: float, high: float) -> str:
     """
     if any(absent(part) for part in (value, low, high)):
         return number(value)
-    places = 2 if high - low >= 0.02 else 3
+    places = digits.interval_places(low, high)
     return f"{number(value)} [{number(low, places)}, {number(high, places)}]"
 
 

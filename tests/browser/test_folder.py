@@ -6,7 +6,7 @@ import pytest
 
 from tasks import report
 from tasks.layout import Layout
-from tests import diagnostics_factory, report_factory
+from tests import diagnostics_factory, gallery_factory, report_factory
 from tests.browser import pages
 
 pytestmark = pytest.mark.browser
@@ -80,3 +80,70 @@ def test_readable_without_scripts(browser, folder):
     assert card.is_visible()
     assert len(page.locator("#cards .example svg.picture").nth(1).screenshot()) > 600, "a picture, not an empty frame"
     context.close()
+
+
+@pytest.fixture(scope="module")
+def filmed(tmp_path_factory) -> Path:
+    """The folder of a report with filmstrips, clean frames and other severities of the same frame, moved as well."""
+    root = tmp_path_factory.mktemp("filmed")
+    run = gallery_factory.params()
+    run = run.model_copy(update={"report": run.report.model_copy(update={"form": "directory"})})
+    tasks = ["detection", "semantic", "tracking"]
+    report_factory.write(run, Layout(root), report_factory.scores(run, tasks=tasks, slices=["camera=north"]), frames=3)
+    gallery_factory.write(run, Layout(root))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report.failure_cases, "failure_cases", lambda *_: "")  # no table of examples here
+        report.publish(run, Layout(root))
+    return (root / "reports").rename(root / "moved") / report.FOLDER
+
+
+def test_no_picture_is_missing_in_cards_films_strips_and_the_viewer(context, filmed):
+    page = context.new_page()
+    look_at_every_picture(page, filmed, severities=["1", "3", "5"])
+
+
+def look_at_every_picture(page, folder, *, severities):
+    """All pictures of the page, then those of every step of the slider and of a film, loaded from the folder alone."""
+    wrong, asked = [], []
+    page.on("console", lambda message: wrong.append(message.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("requestfailed", lambda request: wrong.append(request.url))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(address(folder))
+    seen = set()
+
+    def loaded(place: str) -> int:
+        page.evaluate(f"[...document.querySelectorAll('{place} img')].forEach((one) => {{ one.loading = 'eager'; }})")
+        pending = (
+            f"[...document.querySelectorAll('{place} img')].filter((one) => !(one.complete && one.naturalWidth > 0))"
+        )
+        page.wait_for_function(f"{pending}.length === 0")
+        found = page.locator(f"{place} img").evaluate_all("all => all.map((one) => one.src)")
+        seen.update(found)
+        return len(found)
+
+    pages.to_the_end(page)
+    assert loaded("#cards .example") > 0
+    assert loaded("#data-set") > 0
+    assert loaded("#films .film") >= 5
+    page.select_option("[data-filter=task]", "detection")
+    page.select_option("[data-filter=corruption]", "fog")
+    page.locator("#cards .example:visible button").first.click()
+    slider = page.locator("#viewer-severity")
+    slider.focus()
+    page.keyboard.press("Home")
+    told = []
+    for place in range(int(slider.get_attribute("max")) + 1):
+        assert loaded("#viewer") > 0
+        told.append(page.locator("#viewer-at").text_content())
+        if place < int(slider.get_attribute("max")):
+            page.keyboard.press("ArrowRight")
+    assert [text.split("severity ")[1].split(" ")[0] for text in told if "severity" in text] == severities
+    page.keyboard.press("Escape")
+    for name in ("task", "corruption"):
+        page.select_option(f"[data-filter={name}]", "")
+    page.locator("#films .film button").first.click()
+    assert loaded("#viewer") >= 5
+    assert wrong == []
+    assert all(url.startswith(folder.as_uri() + "/") for url in asked if not url.startswith(("data:", "blob:")))
+    assert len(seen) > 5

@@ -71,3 +71,35 @@ def test_after_printing_the_page_is_as_it_was(page):
     assert page.evaluate(state) == before
     ink = page.evaluate("getComputedStyle(document.querySelector('#map .xtick text')).fill")
     assert min(map(int, ink[4:-1].split(", "))) > 140, "light ink on the dark page again"
+
+
+def test_cards_of_the_gallery_are_whole_on_one_sheet(browser, folder):
+    """Whatever a card holds, its frame and its pictures, lies on one sheet of the tagged PDF."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.goto(pages.address(folder))
+    shown = page.locator("#cards .example").count()
+    assert shown > 8
+    page.evaluate("document.querySelector('#latency').remove()")  # its card has a heading of that level, too
+    for size in ("A4", "A5"):
+        sheets = cards_by_sheets(page.pdf(format=size, tagged=True, print_background=True))
+        assert len(sheets) == shown
+        assert [len(found) for found in sheets] == [1] * shown
+        assert len(set.union(*sheets)) > 2, "they go over several sheets"
+    context.close()
+
+
+def cards_by_sheets(document: bytes) -> list[set[bytes]]:
+    """The sheets that each article with a heading of the third level has content on, by the elements of the PDF."""
+    parts = dict(re.findall(rb"(?<=\n)(\d+) 0 obj\n(<<.*?>>)\nendobj", document, re.S))
+
+    def kids(body: bytes) -> list[bytes]:
+        inside = body.partition(b"/K ")[2]
+        return re.findall(rb"(?<!/Pg )(?<!/Obj )\b(\d+) 0 R", inside)
+
+    def sheets(body: bytes) -> set[bytes]:
+        found = set(re.findall(rb"/Pg (\d+) 0 R", body))
+        return found.union(*(sheets(parts[kid]) for kid in kids(body) if kid in parts))
+
+    articles = [body for body in parts.values() if re.search(rb"/S /Art\b", body)]
+    return [sheets(body) for body in articles if any(re.search(rb"/S /H3\b", parts[kid]) for kid in kids(body))]

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 
 V1, V2 = "crossing-v1", "crossing-v2"
 LABELS = (label(V1, "v1.0"), label(V2, "HEAD"))
-SECTIONS = ("change", "shifts", "differences", "maps", "curves", "metrics", "gates", "example", "left-out")
+SECTIONS = ("change", "shifts", "differences", "maps", "curves", "metrics", "latency", "gates", "example", "left-out")
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The examples of docs/ci: their commands exist, fit together, and do what CI needs of them."""
 
+import json
 import re
 import shlex
 import shutil
@@ -97,7 +98,7 @@ def test_the_commands_on_a_small_run(
     capsys.readouterr()
     assert cli.main(gate) == 1
     told = capsys.readouterr().out.splitlines()
-    assert told[0].startswith("fail         m1 0.0")
+    assert told[0].startswith("fail         m1: ")
     assert "map (detection) >= 0.25, family weather, severity 3" in told[0]
     assert not [line for line in told if line.startswith("not_run")]  # the profile asks for no more than runs
 
@@ -123,3 +124,33 @@ def test_the_commands_on_a_small_run(
     # The report of the narrowed run is made all the same, and says the same.
     assert cli.main(publish[: publish.index("--to")]) == 0
     assert ElementTree.parse("ci/reports/junit.xml").getroot().get("skipped") == "4"
+
+
+def test_a_slice_that_the_limit_cut_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run takes the clips of the first camera, `gate` is not told so. No data at all is still an error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(runtime.SWITCH, "off")
+    path = tiny.write(tmp_path, clips=3, frames=2, models=1, corruptions={"weather": ["fog"]})
+    made = json.loads(Path("data/dataset.json").read_text())
+    for image in made["images"]:
+        image["attributes"] = {"camera": "c1" if image["video_id"] <= 2 else "c3"}
+    Path("data/dataset.json").write_text(json.dumps(made))
+    rule = {"metric": "map", "severity": 0, "min": 0.0, "on_uncertain": "pass"}
+    here, beyond = ({**rule, "slice": f"camera={name}"} for name in ("c1", "c3"))
+    tiny.change(path, severities=[1], slices={"attributes": ["camera"]}, gates=[here, beyond])
+    options = ["--params", "params.yaml", "--out", "ci"]
+    assert cli.main(["run", *options, "--limit", "4"]) == 0
+    capsys.readouterr()
+    assert cli.main(["gate", *options]) == 1
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in told] == ["pass", "not_run", "1"]
+    assert "cut away by `--limit`" in told[1]
+    assert ElementTree.parse("ci/reports/junit.xml").getroot().get("skipped") == "1"
+    row = next(line for line in Path("ci/reports/robustness.html").read_text().splitlines() if "cut away by" in line)
+    assert "camera = c3" in row
+
+    tiny.change(path, gates=[here, {**rule, "slice": "camera=c4"}])
+    assert cli.main(["gate", *options]) == 2
+    assert "'camera=c4' is no slice of this run" in capsys.readouterr().err

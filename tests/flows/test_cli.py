@@ -174,12 +174,12 @@ def test_doctor_names_what_to_install(capsys: pytest.CaptureFixture[str], monkey
     def missing() -> str:
         raise doctor.Missing(doctor._explain("cv2", ImportError("libGL.so.1: cannot open shared object file")))
 
-    checks = ("python", "packages", "onnxruntime", "device", "image", "video", "prefect", "dvc", "disk")
+    checks = ("python", "packages", "onnxruntime", "rekognition", "device", "image", "video", "prefect", "dvc", "disk")
     for name in checks:
         monkeypatch.setattr(doctor, f"_{name}", lambda *_: "fine")
     monkeypatch.setattr(doctor, "_opencv", missing)
     assert doctor.examine() == 1
     out = capsys.readouterr().out
     assert "failed  opencv" in out
-    assert re.search(r"ok +adapters +classical, onnx, python, recorded, small, torchscript, torchvision", out)
+    assert re.search(r"ok +adapters +classical, onnx, python, recorded, rekognition, small, torchscript", out)
     assert "apt-get install libgl1" in out

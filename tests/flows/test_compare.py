@@ -11,6 +11,7 @@ import yaml
 
 from flows import cli
 from tasks import tables
+from tests import latency_factory
 from tests.conftest import SmallRun
 from tests.flows.conftest import environment
 
@@ -95,6 +96,31 @@ def test_two_commits(
     rows = scores[(scores["baseline"] == "crossing-v1") & (scores["task"] == "semantic") & (scores["metric"] == "mpc")]
     row = rows[(rows["slice"] == "all") & (rows["class"] == "all") & (rows["family"] == "all")].iloc[0]
     assert f"+{row['value']:.3f} [+{row['low']:.3f}, +{row['high']:.3f}]" in text
+    latency = text.split("## Latency\n\n")[1].split("\n\n## ")[0]
+    missing = [f"- {name}: Revision {name} has no stage of DVC that writes latency/." for name in ("one", "HEAD")]
+    assert latency.splitlines() == missing
+
+
+def test_latency_of_two_commits(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage for it in the newest commit, whose table is a made-up one; then the same in the workspace, slower."""
+    folder = tmp_path / "clone" / "inside"
+    shutil.copytree(project.parent, folder.parent, symlinks=True)
+    stages = {"stages": {**STAGES["stages"], "measure": {"cmd": "true", "outs": ["latency"]}}}
+    (folder / "dvc.yaml").write_text(yaml.safe_dump(stages))
+    path = folder / "latency/latency.parquet"
+    tables.write("latency", latency_factory.table(["crossing-v1"]), path)
+    commit(folder, "Latency")
+    path.unlink()
+    tables.write("latency", latency_factory.table(["crossing-v1"], factors=[2.0]), path)
+    text = compare(folder, monkeypatch, "HEAD", "WORKSPACE")
+    lines = [
+        line.split(" | ") for line in text.split("## Latency")[1].split("##")[0].splitlines() if "| crossing" in line
+    ]
+    assert [line[-1] for line in lines] == ["2.00 |", "2.00 |", "0.50 |"]
+    page = (folder / "reports/comparison.html").read_text()
+    assert page.count("× 2.00</td>") == 2
+    text = compare(folder, monkeypatch, "one", "HEAD")
+    assert "- one: Revision one has no stage of DVC that writes latency/." in text
 
 
 def test_the_workspace(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

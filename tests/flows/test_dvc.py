@@ -31,8 +31,8 @@ OWN = stages(init.DVC)
 
 
 def test_stages_in_order() -> None:
-    assert list(REPOSITORY) == ["crossing", "prepare", "train", "infer", "score", "gallery", "publish"]
-    assert list(OWN) == ["prepare", "infer", "score", "gallery", "publish"]
+    assert list(REPOSITORY) == ["crossing", "prepare", "train", "infer", "score", "realtime", "gallery", "publish"]
+    assert list(OWN) == ["prepare", "infer", "score", "realtime", "gallery", "publish"]
 
 
 def test_code_that_stages_name_is_there_and_covers_the_stage() -> None:
@@ -67,6 +67,7 @@ def test_what_one_stage_writes_another_reads(found: dict[str, Any]) -> None:
         ("policy", "score"),
         ("corruptions", "infer"),
         ("latency", "infer"),
+        ("realtime", "realtime"),
         ("train", "train"),
         ("crossing", "crossing"),
     ],
@@ -134,7 +135,7 @@ def ran(output: str) -> list[str]:
 
 @pytest.mark.slow
 def test_a_folder_of_ones_own_under_dvc(project: Path) -> None:
-    assert ran(dvc(project, "repro")) == ["prepare", "infer", "score", "gallery", "publish"]
+    assert ran(dvc(project, "repro")) == ["prepare", "infer", "score", "realtime", "gallery", "publish"]
     assert (project / "reports/robustness.html").is_file()
     metrics = json.loads(dvc(project, "metrics", "show", "--json"))
     assert "reports/metrics.json" in str(metrics)

@@ -106,6 +106,9 @@ def test_what_imitates_a_shift_is_spaced_alike_and_may_be_left_out_of_a_part_of_
             {"slices": {"shifted": {"n": {"where": "x", "like": ["fog"]}}}},
             "slices.shifted.n.like: 'fog' is not among the corruptions: none",
         ),
+        ({"realtime": {"latency_ms": {"b": 20}}}, "realtime.latency_ms: 'b' is not among the models: a"),
+        ({"realtime": {"percentile": 90}}, "realtime.percentile"),
+        ({"realtime": {"frames_per_s": 0}}, "realtime.frames_per_s"),
     ],
 )
 def test_mistakes_are_named(change: dict[str, Any], message: str) -> None:

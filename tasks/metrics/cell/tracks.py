@@ -38,12 +38,15 @@ def measure(found: CellPredictions, study: Study, limits: deployed.Limits | None
     return Measured(values, examples.of_tracking(clips, events, names), rows)
 
 
-def score_clips(clips: Sequence[Sequence[tracking.Moment]], study: Study) -> tuple[Values, Floats]:
+def score_clips(
+    clips: Sequence[Sequence[tracking.Moment]], study: Study, *, by_class: bool = True
+) -> tuple[Values, Floats]:
     """Every metric of every slice and class.
 
     Args:
         clips: in the order of the truth's.
         study: what against.
+        by_class: False: of all classes together alone.
 
     Returns:
         The figures, and identity switches by clip, (n_clips, 1 + n_classes): over all classes, then by class.
@@ -52,7 +55,7 @@ def score_clips(clips: Sequence[Sequence[tracking.Moment]], study: Study) -> tup
     evaluator = tracking.Evaluator()
     values = Values()
     switched = np.zeros((len(clips), 1 + len(names)))
-    for place, kind in enumerate((None, *range(len(names)))):
+    for place, kind in enumerate((None, *range(len(names))) if by_class else (None,)):
         results = _evaluated(evaluator, clips, kind)
         sums = tracking.by_clip(results, len(clips))
         switched[:, place] = sums["clear", "IDSW"]

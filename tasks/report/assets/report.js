@@ -154,9 +154,20 @@
       Plotly.update(node, traces, Object.assign({ "xaxis.title.text": title }, range ? { "yaxis.range": range } : {}));
     }
   }
+  // What is in sight at once; what is near one at a time, so that the page can be used in between.
+  let coming = [];
   const watcher = new IntersectionObserver((entries) => {
-    for (const entry of entries) if (entry.isIntersecting) draw(entry.target);
+    if (!coming.length) setTimeout(drawNext);
+    coming.push(...entries.filter((entry) => entry.isIntersecting).map((entry) => entry.target));
   }, { rootMargin: "300px" });
+  function drawNext() {
+    const places = coming.map((node) => node.getBoundingClientRect());
+    const seen = coming.filter((node, at) => places[at].bottom > 0 && places[at].top < innerHeight);
+    const chosen = seen.length ? seen : coming.slice(0, 1);
+    chosen.forEach(draw);
+    coming = coming.filter((node) => !chosen.includes(node));
+    if (coming.length) setTimeout(drawNext);
+  }
   waiting.forEach((node) => watcher.observe(node));
 
   for (const name of ["cells", "axis"]) {
@@ -227,26 +238,40 @@
     const pages = $("nav", tables[id].table().container());
     if (pages) pages.setAttribute("aria-label", "Pages of the " + id.replace("-", " "));
   }
-  $$("table.data[data-page]").forEach((node) => tabulate(node));
 
-  // A long table stands in a noscript: it is made as it comes into view, or to be printed.
-  const long = new Set($$("noscript[data-long]"));
-  const coming = new IntersectionObserver((entries) => {
-    for (const entry of entries) if (entry.isIntersecting) lengthen($("noscript[data-long]", entry.target));
+  // A table is made as it comes near, or is to be printed, or when there is time: all at once would hold up the page. A
+  // long one stands in a noscript until it comes near.
+  const unmade = new Set($$("table.data[data-page], noscript[data-long]"));
+  const near = new IntersectionObserver((entries) => {
+    for (const entry of entries) if (entry.isIntersecting) make($("table.data[data-page], noscript[data-long]", entry.target));
   }, { rootMargin: "300px" });
-  long.forEach((node) => coming.observe(node.parentNode));
-  function lengthen(node) {
-    if (!long.delete(node)) return;
+  unmade.forEach((node) => near.observe(node.parentNode));
+  const later = window.requestIdleCallback || setTimeout;
+  function makeNext() {
+    const node = Array.from(unmade).find((one) => one.matches("table"));
+    if (!node) return;
+    make(node);
+    later(makeNext);
+  }
+  window.addEventListener("load", () => later(makeNext));
+  function make(node) {
+    if (!unmade.delete(node)) return;
     const holder = node.parentNode;
-    coming.unobserve(holder);
-    // Made beside the page: inside it all its rows would be laid out once, though most are put away at once.
-    const made = document.createElement("div");
-    made.innerHTML = node.textContent;
-    tabulate($("table", made));
-    node.replaceWith(...made.childNodes);
-    tellWidth(holder);
-    tellSlices();
-    showTask();
+    const focused = holder.contains(document.activeElement) ? document.activeElement : null;
+    near.unobserve(holder);
+    let table = node;
+    if (node.matches("noscript")) {
+      // Made beside the page: inside it all its rows would be laid out once, though most are put away at once.
+      const made = document.createElement("div");
+      made.innerHTML = node.textContent;
+      table = $("table", made);
+      tabulate(table);
+      node.replaceWith(...made.childNodes);
+      tellWidth(holder);
+    } else tabulate(table);
+    if (focused) focused.focus(); // what is moved within the page loses it
+    if (table.id === "slice-table") tellSlices();
+    else if (state.task) filterTask(table.id);
   }
 
   let slices = null;
@@ -270,7 +295,6 @@
     $("#slice-model").value = state.smodel || "";
   }
   function tellSlices() {
-    if (slices || !tables["slice-table"]) return;
     slices = tables["slice-table"];
     slices.on("draw", () => {
       const rows = slices.rows({ search: "applied" }).count();
@@ -285,9 +309,10 @@
     });
     $("#slice-model").addEventListener("change", (event) => { state.smodel = event.target.value; save(); filterSlices(); });
     $("#export").addEventListener("click", () => saveCsv("slice-table", "slices.csv"));
+    filterSlices();
   }
-  tellSlices();
   function saveCsv(id, file) {
+    make($("#" + id));
     const quote = (text) => (/[",\n\r]/.test(text) ? '"' + text.replace(/"/g, '""') + '"' : text);
     // A cell may stand for several columns of the file: data-csv is that part of the line, as the file has it.
     const lines = [$$("#" + id + " thead th").map((head) => head.dataset.csv).join(",")];
@@ -308,11 +333,12 @@
     if ($("#task")) $("#task").value = state.task || "";
     $$(".block[data-task], #shift [data-task]").forEach((block) => { block.hidden = Boolean(state.task) && block.dataset.task !== state.task; });
     filterSlices();
+    for (const id in tables) if (id !== "slice-table") filterTask(id);
+  }
+  function filterTask(id) {
     const name = state.task && $(`#task option[value="${CSS.escape(state.task)}"]`);
-    for (const id in tables) {
-      const place = $$("#" + id + " thead th").findIndex((head) => head.textContent === "Task");
-      if (id !== "slice-table" && place >= 0) tables[id].column(place).search(name ? (cell) => cell === name.textContent : "").draw();
-    }
+    const place = $$("#" + id + " thead th").findIndex((head) => head.textContent === "Task");
+    if (place >= 0) tables[id].column(place).search(name ? (cell) => cell === name.textContent : "").draw();
   }
   if ($("#task")) $("#task").addEventListener("change", (event) => {
     state.task = event.target.value;
@@ -612,7 +638,7 @@
   const unfolded = [];
   const lengths = [];
   window.addEventListener("beforeprint", () => {
-    long.forEach(lengthen);
+    unmade.forEach(make);
     $$(".block[hidden]").forEach((block) => { block.hidden = false; });
     Array.from(waiting).forEach(draw);
     for (const details of $$("details:not([open])")) {

@@ -27,7 +27,18 @@ def test_examples_are_taken(name: str) -> None:
 
 
 def test_every_adapter_is_documented_and_most_have_an_example() -> None:
-    built_in = {"classical", "onnx", "python", "recorded", "small", "torchscript", "torchvision"}
+    built_in = {
+        "classical",
+        "onnx",
+        "python",
+        "recorded",
+        "rekognition",
+        "small",
+        "torchscript",
+        "torchvision",
+        "transformers",
+        "ultralytics",
+    }
     assert built_in <= MODELS.keys()
     assert all(f"| `{name}` |" in PAGE for name in built_in)
     assert {given["adapter"] for given in EXAMPLES.values()} == built_in - {"recorded", "small"}

@@ -207,8 +207,11 @@ def test_rows_with_a_decoder(tmp_path: Path) -> None:
         ({"classes": ["a", "b"], "decoder": "label_logits"}, r"logits of shape \(1, 2\).*gave a tensor \(1, 3, 32"),
         ({"classes": ["a", "b"], "decoder": "semantic_logits"}, r"logits of shape \(1, 2, h, w\)"),
         ({"decoder": "semantic_map"}, r"expected class ids of shape \(1, 64, 64\), whole numbers, the network gave"),
-        ({"classes": ["a", "b"], "decoder": "detections"}, "expected boxes, labels, scores, the network gave a tensor"),
-        ({"classes": ["a"], "decoder": "yolox"}, r"wants one tensor \(1, rows, columns\)"),
+        (
+            {"classes": ["a", "b"], "decoder": "detections"},
+            r"net\.pt: .*expected boxes, labels, scores of shapes .*, the network gave a tensor \(1, 3, 32, 32\)",
+        ),
+        ({"classes": ["a"], "decoder": "yolox"}, r"one output of shape \(1, rows, 6\).*gave a tensor \(1, 3, 32"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(tmp_path: Path, changes: dict[str, Any], words: str) -> None:

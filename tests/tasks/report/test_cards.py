@@ -9,6 +9,7 @@ import pytest
 from tasks import tables
 from tasks.layout import Layout
 from tasks.params import Params
+from tasks.params.sections import Shift
 from tasks.report import card_tags, cards, commands, films
 from tests import gallery_factory, report_factory
 
@@ -49,6 +50,19 @@ def test_slices_of_frames_and_of_what_they_show(tags):
     }
     assert [tags.words(frame) for frame in range(3)] == ["camera north", "camera east", "camera north"]
     assert tags.of(99) == ()
+
+
+def test_cards_name_no_reference_and_nothing_twice(made):
+    """Frames 0 and 2 are of the camera north, 1 is of east; what is compared with says nothing about a frame."""
+    run, layout = made
+    shifted = {
+        "east": Shift(where="camera == 'east'"),
+        "first": Shift(where="frame_id == 0", reference="frame_id == 2"),
+    }
+    cut = run.slices.model_copy(update={"shifted": shifted, "crossed": (("camera", "width_px"),)})
+    found = card_tags.of_slices(run.model_copy(update={"slices": cut}), layout, {0, 1, 2})
+    assert {"shift=none", "shift=first, reference", "camera=north & width_px=640"} < set(found.names), "still a filter"
+    assert [found.words(frame) for frame in range(3)] == ["camera north, shift first", "camera east", "camera north"]
 
 
 def test_slices_without_any_frame_shown_are_no_choice(made):

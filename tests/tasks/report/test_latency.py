@@ -150,9 +150,9 @@ def test_gates_on_latency_have_units_and_lead_to_the_section():
     assert (late["evidence"], late["shows"]) == ("latency", "latency")
     ratio = rows["latency_p50_ms at most 1.2 times as bad as crossing-v1's"]
     assert ratio["observed"].startswith("× 1.2")
-    assert ratio["threshold"] == "≤ × 1.20"
+    assert ratio["threshold"] == "≤ × 1.2"
     usual = rows["map (detection) >= 0.1"]
-    assert (usual["shows"], usual["threshold"]) == ("curve", "≥ 0.100")
+    assert (usual["shows"], usual["threshold"]) == ("curve", "≥ 0.1")
     text = summary.markdown_table(["Observed"], [[verdict.observed(row)] for row in judged.to_dict("records")])
     assert "16.1 ms" in text
 

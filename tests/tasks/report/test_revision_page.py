@@ -65,7 +65,19 @@ def test_the_page_says_what_changed_and_where(page: str, found: revisions.Compar
     assert "<b>Bold" not in page
     assert "<code>train.epochs</code></th><td>9</td><td>12</td>" in page
     assert "What corrupts or measures changed itself (1 file)" in page
-    for anchor in ("change", "shifts", "differences", "maps", "curves", "metrics", "gates", "example", "left-out"):
+    anchors = (
+        "change",
+        "shifts",
+        "differences",
+        "maps",
+        "curves",
+        "metrics",
+        "latency",
+        "gates",
+        "example",
+        "left-out",
+    )
+    for anchor in anchors:
         assert f'<section id="{anchor}"' in page
         assert f'href="#{anchor}"' in page
     assert 'href="#gallery"' not in page, "there is no gallery to lead to"

@@ -1,0 +1,220 @@
+"""Real-time HOTA against TrackEval on sequences put together here, and what it rests on."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from trackeval.metrics import HOTA
+
+from flows.realtime import replay
+from tasks import gates, tables
+from tasks.inference.rows import with_tracks
+from tasks.metrics import REALTIME
+from tasks.metrics import realtime as stage
+from tasks.metrics.arrivals import timetable
+from tasks.metrics.replay import Job, run
+from tasks.metrics.requests import requests
+from tasks.metrics.score import score
+from tasks.models.tracking import track
+from tasks.params import Realtime
+from tests import latency_factory
+from tests.tasks.metrics.test_score import predictions
+from tests.tasks.metrics.test_tracking import plain, their_sequence
+
+PERIOD_MS = 100
+BOX = ["x0_px", "y0_px", "x1_px", "y1_px"]
+DROPPED = 9  # a class of the model that counts for nothing, but that its tracker sees
+SHOWN = {110: [-1, 0, 0, 2, 2, 4, 4, 6], 250: [-1, -1, 0, 0, 0, 3, 3, 3]}  # ms a frame: whose output counts at each
+
+
+def chosen(make_params, wanted=None, **changes):
+    model = {"adapter": "small", "weights": "x.safetensors", "tracker": {"name": "bytetrack"}}
+    model["class_map"] = {"car": "car", "bus": "bus", "cyclist": "cyclist", "pedestrian": None}
+    given = {"models": {"v1": model, "v2": model}}
+    given["slices"] = {"attributes": ["camera"], "query": {"start": "frame_index < 2"}}
+    return make_params(corruptions={"weather": ["fog"]}, severities=[3], realtime=wanted or {}, **{**given, **changes})
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory, make_run, make_params):
+    """A scored run whose track ids are ByteTrack's."""
+    params = chosen(make_params)
+    made = make_run(tmp_path_factory.mktemp("run"), params, n_frames=8)
+    made.frames["timestamp_s"] = made.frames["frame_index"] * PERIOD_MS / 1e3
+    made.objects["ignore"] = False
+    made.write_tables()
+    for part in made.layout.predictions.rglob("shard-*.parquet"):
+        own = tables.read("predictions", part)
+        frames = made.frames[made.frames["frame_id"].isin(own["frame_id"])]
+        tables.write("predictions", with_tracks(own, frames, params.models["v1"].tracker), part)
+    score(params, made.layout)
+    tables.write("latency", latency_factory.table(["v1", "v2"], cells=CELLS), made.layout.latency / "latency.parquet")
+    return made
+
+
+CELLS = (("clean", "clean", 0), ("fog", "weather", 3))
+
+
+def measured(made, params):
+    stage.measure(params, made.layout, replay=replay)
+    return tables.read("scores", made.layout.realtime / stage.FILE)
+
+
+def one(table, metric, model="v2", corruption="fog", slice_="all"):
+    own = (table["model"] == model) & (table["corruption"] == corruption) & (table["slice"] == slice_)
+    (row,) = table[own & (table["metric"] == metric) & table["baseline"].isna() & (table["class"] == "all")].to_dict(
+        "records"
+    )
+    return row
+
+
+def test_a_tracker_that_runs_again_over_all_frames_gives_what_was_scored(scored, make_params):
+    params = chosen(make_params)
+    frames = scored.frames.sort_values(["clip_id", "frame_index"]).reset_index(drop=True)
+    there = timetable(frames, 0.0, Realtime())
+    jobs = [Job(request, params.models["v1"].tracker, there) for request in requests(params, scored.layout)]
+    scores = tables.read("scores", scored.layout.scores / "scores.parquet")
+    slices = [name for name in scores["slice"].unique() if name.startswith("camera=") or name == "all"]
+    assert len(slices) == 4
+    for job, found in zip(jobs, run(params, scored.layout, frames, jobs, replay, 1), strict=True):
+        for slice_ in slices:
+            for metric, live in REALTIME.items():
+                row = one(scores, metric, job.request.model, job.request.corruption, slice_)
+                figure = found[slice_, live]
+                assert (round(figure.value, 12), figure.status) == (row["value"], row["status"])
+                assert np.array_equal(
+                    np.round([figure.low, figure.high], 12), [row["low"], row["high"]], equal_nan=True
+                )
+            assert found[slice_, "frames_processed"].value == 1
+
+
+def expected(made, model, corruption, severity, shown, clips, tracker):
+    """HOTA, DetA and AssA by TrackEval, of the tracker's output on the frames that somebody shows."""
+    rows = predictions(made, model, corruption, severity)
+    rows = rows[rows["class_id"].notna()]
+    metric, results = HOTA(), {}
+    taken = sorted(set(shown) - {-1})
+    taken = list(range(0, len(shown), taken[1]))  # the last ones may be finished too late to be shown
+    for clip in clips:
+        frames = made.frames[made.frames["clip_id"] == clip].sort_values("frame_index")["frame_id"].tolist()
+        given = [rows[rows["frame_id"] == frames[at]].reset_index(drop=True) for at in taken]
+        detections = [
+            (own[BOX].to_numpy(np.float32), own["score"].to_numpy(np.float32), own["class_id"].to_numpy(np.int64))
+            for own in given
+        ]
+        (ids,) = track([detections], tracker=tracker)
+        outputs = {}
+        for at, own, found in zip(taken, given, ids, strict=True):
+            kept = ~found.isna() & (own["class_id"] != DROPPED).to_numpy(bool)
+            outputs[at] = plain(found[kept].to_numpy(np.int64), own[BOX].to_numpy(float)[kept])
+        sequence = []
+        for at, frame in enumerate(frames):
+            true = made.objects[made.objects["frame_id"] == frame]
+            truth = plain(true["track_id"].to_numpy(), true[BOX].to_numpy(float))
+            sequence.append((truth, outputs[shown[at]] if shown[at] >= 0 else plain([], np.zeros((0, 4)))))
+        results[clip] = metric.eval_sequence(their_sequence(sequence))
+    whole = metric.combine_sequences(results)
+    return [float(np.mean(whole[name])) for name in ("HOTA", "DetA", "AssA")]
+
+
+@pytest.mark.parametrize("ms", SHOWN)
+def test_skipped_frames_show_the_last_output_and_equal_trackeval(scored, make_params, ms):
+    params = chosen(make_params, {"latency_ms": {"v2": ms, "v1": 0}})
+    table = measured(scored, params)
+    clips = scored.frames["clip_id"].unique()
+    north = scored.frames[scored.frames["camera"] == "north"]["clip_id"].unique()
+    for corruption, severity in (("clean", 0), ("fog", 3)):
+        for slice_, some in (("all", clips), ("camera=north", north)):
+            found = [one(table, metric, "v2", corruption, slice_)["value"] for metric in REALTIME.values()]
+            tracker = params.models["v2"].tracker
+            assert found == pytest.approx(
+                expected(scored, "v2", corruption, severity, SHOWN[ms], some, tracker), abs=1e-9
+            )
+            share = one(table, "frames_processed", "v2", corruption, slice_)["value"]
+            assert share == {110: 4 / 8, 250: 3 / 8}[ms]
+    scores = tables.read("scores", scored.layout.scores / "scores.parquet")
+    whole, kept = one(scores, "hota", "v1"), one(table, "hota_realtime", "v1")
+    assert [kept[name] for name in ("value", "low", "high", "n_units")] == [
+        whole[name] for name in ("value", "low", "high", "n_units")
+    ]
+    assert one(table, "hota_realtime")["value"] < one(scores, "hota", "v2")["value"]
+    assert one(table, "hota_realtime", "v2", "clean", "query:start")["status"] == "not_defined"
+
+
+def walls(made, model, corruption):
+    facts = tables.read("latency", made.layout.latency / "latency.parquet")
+    own = (facts["model"] == model) & (facts["corruption"] == corruption) & (facts["fact"] == "wall_ms")
+    return np.sort(facts[own]["value"])
+
+
+def test_latency_is_that_of_the_cell_or_of_clean_frames_by_the_percentile_asked_for(scored, make_params):
+    table = measured(scored, chosen(make_params))
+    assert one(table, "realtime_latency_ms", "v1", "clean")["value"] == walls(scored, "v1", "clean")[49]
+    assert one(table, "realtime_latency_ms", "v1", "fog")["value"] == walls(scored, "v1", "fog")[49]
+    assert one(table, "realtime_frames_per_s")["value"] == pytest.approx(10)
+    late = measured(scored, chosen(make_params, {"percentile": 95}))
+    assert one(late, "realtime_latency_ms", "v2", "clean")["value"] == walls(scored, "v2", "clean")[94]
+    # 12 ms a frame: at 100 frames/s every second frame, at 50 each.
+    fast = measured(scored, chosen(make_params, {"frames_per_s": 100}))
+    assert one(fast, "frames_processed")["value"] == 0.5
+    assert one(measured(scored, chosen(make_params, {"frames_per_s": 50})), "frames_processed")["value"] == 1
+    facts = tables.read("latency", scored.layout.latency / "latency.parquet")
+    fog = requests(chosen(make_params), scored.layout)[1]
+    found = stage.latency_ms(Realtime(), facts[facts["corruption"] == "clean"], fog, confidence=0.95)
+    assert found == (walls(scored, "v1", "clean")[49], None)
+
+
+def reason(table):
+    (row,) = table[(table["model"] == "v2") & (table["corruption"] == "fog")].to_dict("records")
+    assert (row["metric"], row["status"]) == ("hota_realtime", "not_defined")
+    assert np.isnan(row["value"])
+    return row["note"]
+
+
+def test_a_cell_without_figures_says_why(scored, make_params, tmp_path):
+    model = {"adapter": "small", "weights": "x.safetensors", "tracker": {"name": "botsort"}}
+    pixels = chosen(make_params, {"latency_ms": 250}, models={"v1": model, "v2": model})
+    assert "botsort looks at the frames" in reason(measured(scored, pixels))
+    keeps_up = chosen(make_params, {"latency_ms": 50}, models={"v1": model, "v2": model})
+    assert one(measured(scored, keeps_up), "hota_realtime")["status"] == "ok"
+    recorded = {"adapter": "recorded", "weights": "x.json"}
+    ids = chosen(make_params, {"latency_ms": 250}, models={"v1": recorded, "v2": recorded})
+    assert "recorded tracks" in reason(measured(scored, ids))
+    bare = scored.frames.drop(columns="timestamp_s")
+    try:
+        tables.write("frames", bare, scored.layout.tables / "frames.parquet")
+        assert "realtime.frames_per_s in params would state a rate" in reason(measured(scored, chosen(make_params)))
+        stated = measured(scored, chosen(make_params, {"frames_per_s": 10, "latency_ms": 250}))
+        assert one(stated, "frames_processed")["value"] == 3 / 8
+    finally:
+        tables.write("frames", scored.frames, scored.layout.tables / "frames.parquet")
+    facts = scored.layout.latency / "latency.parquet"
+    kept = facts.rename(tmp_path / "kept")
+    try:
+        assert "latency was not measured" in reason(measured(scored, chosen(make_params)))
+    finally:
+        kept.rename(facts)
+    nothing = chosen(make_params).model_copy(update={"realtime": None})
+    assert measured(scored, nothing).empty
+
+
+def test_rules_on_it_look_at_the_table_apart(scored, make_params):
+    rules = [
+        {"metric": "hota_realtime", "corruption": "fog", "severity": 3, "min": 0.01, "on_uncertain": "pass"},
+        {"metric": "frames_processed", "severity": 0, "min": 0.9},
+        {"metric": "hota_realtime", "severity": 0, "against": "baseline", "max_drop": 1.0},
+    ]
+    params = chosen(make_params, {"latency_ms": {"v2": 250}}, gates=rules)
+    table = measured(scored, params)
+    scores = tables.read("scores", scored.layout.scores / "scores.parquet")
+    found = gates.evaluate(params, scores, realtime=table)
+    assert found["status"].tolist() == ["pass", "fail", "pass"]
+    assert found["observed"].tolist()[:2] == [one(table, "hota_realtime")["value"], 3 / 8]
+    assert set(gates.evaluate(params, scores)["status"]) == {"not_run"}
+
+
+@pytest.mark.slow
+def test_workers_change_nothing(scored, make_params):
+    params = chosen(make_params, {"latency_ms": 250})
+    alone = measured(scored, params)
+    stage.measure(params, scored.layout, replay=replay, workers=2)
+    pd.testing.assert_frame_equal(alone, tables.read("scores", scored.layout.realtime / stage.FILE))
