@@ -58,6 +58,7 @@ def page(context, folder):
     opened.on("pageerror", lambda error: complaints.append(str(error)))
     opened.on("request", lambda request: requests.append(request.url))
     opened.goto(pages.address(folder))
+    pages.settled(opened)
     yield opened
     assert complaints == []
     assert {r.split("#")[0] for r in requests if not r.startswith(("data:", "blob:"))} == {pages.address(folder)}

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.browser import pages
+
 pytestmark = pytest.mark.browser
 
 
@@ -77,11 +79,13 @@ def test_what_is_seen_survives_reload_back_and_the_sent_address(page, browser):
     assert before["slices"] == "camera"
     assert len(before["cards"]) > 1
     page.reload()
+    pages.settled(page)
     assert page.evaluate(SEEN) == before
     sent = page.evaluate("location.href")
     other = browser.new_context(viewport={"width": 1440, "height": 900})
     receiver = other.new_page()
     receiver.goto(sent)
+    pages.settled(receiver)
     assert receiver.evaluate(SEEN) == before
     other.close()
     page.keyboard.press("Escape")
