@@ -46,8 +46,9 @@ report: $(READY) ## make the embedded data set, train, run the benchmark, write 
 chromium: $(READY)
 	@$(BIN)/python -m tests.chromium
 
+# In the order of the files: those of whole runs and of the browser come first, and none of them is left for the end.
 test: $(READY) $(ADAPTERS) chromium ## the default tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: report $(ADAPTERS) chromium ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
