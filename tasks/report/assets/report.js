@@ -311,6 +311,8 @@
     $("#export").addEventListener("click", () => saveCsv("slice-table", "slices.csv"));
     filterSlices();
   }
+  // Of one with several pages most rows are put away, and are no part of the page from then on: that does not wait.
+  unmade.forEach((node) => { if (node.matches("table") && node.tBodies[0].rows.length > Number(node.dataset.page)) make(node); });
   function saveCsv(id, file) {
     make($("#" + id));
     const quote = (text) => (/[",\n\r]/.test(text) ? '"' + text.replace(/"/g, '""') + '"' : text);
