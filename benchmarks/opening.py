@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from tests import chromium
 
-PLACE: Final = "#map"
-"""Where a page is opened: charts are in view there."""
+MAP: Final = "#map"
+"""A place where many charts are in view at once."""
 
 WATCH: Final = """
 window.ready = new Promise((done) => {
@@ -19,7 +19,7 @@ window.ready = new Promise((done) => {
   const look = () => {
     const scripted = document.readyState === "complete" && document.documentElement.classList.contains("scripted");
     const charts = scripted ? Array.from(document.querySelectorAll("[data-figure]")).filter(inSight) : [];
-    const drawn = charts.length && charts.every((node) => node.querySelector(".main-svg"));
+    const drawn = scripted && charts.every((node) => node.querySelector(".main-svg"));
     if (drawn) requestAnimationFrame(() => done(performance.now()));
     else requestAnimationFrame(look);
   };
@@ -49,16 +49,17 @@ def browser() -> Iterator[Any]:
         found.close()
 
 
-def ready(chrome: Any, page: Path, *, throttle: int = 1) -> float:
-    """Seconds until the page's script is done and the charts in view are drawn.
+def ready(chrome: Any, page: Path, *, place: str = "", throttle: int = 1) -> float:
+    """Seconds until the page is loaded, its script is done and every chart in view is drawn.
 
     Args:
         chrome: from `browser`.
         page: an HTML file.
+        place: the anchor that it is opened at; its top without one.
         throttle: how many times slower the processor is made.
     """
     context, opened = _opened(chrome, throttle)
-    opened.goto(page.resolve().as_uri() + PLACE)
+    opened.goto(page.resolve().as_uri() + place)
     seconds = float(opened.evaluate("ready")) / 1e3
     context.close()
     return seconds

@@ -53,9 +53,7 @@ def context(browser):
 def page(context, folder):
     """The page, opened; at the end nothing may have been complained about or asked for."""
     opened = context.new_page()
-    complaints, requests = [], []
-    opened.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    complaints, requests = pages.complaints(opened), []
     opened.on("request", lambda request: requests.append(request.url))
     opened.goto(pages.address(folder))
     pages.settled(opened)

@@ -11,9 +11,18 @@ def address(folder: Path, place: str = "") -> str:
     return (folder / report.PAGE).as_uri() + place
 
 
+def complaints(page) -> list[str]:
+    """What goes wrong in `page` from now on, as it comes: errors, warnings, and scripts that no page of ours holds."""
+    found: list[str] = []
+    page.on("console", lambda said: found.append(said.text) if said.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: found.append(str(error)))
+    page.on("dialog", lambda dialog: found.append("a script of a name ran") or dialog.dismiss())
+    return found
+
+
 def settled(page) -> None:
-    """Wait until the tables are made that the page makes when there is time."""
-    unmade = page.locator("table.data[data-page]:not(.dataTable)")
+    """Wait until what the page makes when there is time is made: tables, and last the pictures."""
+    unmade = page.locator("table.data[data-page]:not(.dataTable), noscript[data-long=soon], #store noscript")
     for _ in range(1000):
         if unmade.count() == 0:
             return

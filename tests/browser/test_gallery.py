@@ -47,7 +47,7 @@ def test_viewer_opens_steps_and_gives_the_focus_back(page):
 
 
 def test_pictures_are_small_webp_with_size_and_words(page):
-    stored = page.locator("svg.store image").evaluate_all(
+    stored = page.locator("#store image").evaluate_all(
         "all => all.map((i) => [i.id, i.getAttribute('href'), i.getAttribute('width'), i.getAttribute('height')])"
     )
     assert len(stored) > 20

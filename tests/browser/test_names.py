@@ -31,10 +31,7 @@ def test_hostile_names_do_nothing(browser, tmp_path):
         report.publish(run, layout)
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
-    complaints = []
-    page.on("dialog", lambda dialog: complaints.append("a script of a name ran") or dialog.dismiss())
-    page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    complaints = pages.complaints(page)
     page.goto(pages.address(layout.reports))
     pages.to_the_end(page)
     page.locator("#gate-table a", has_text="slices").first.click()
@@ -69,10 +66,7 @@ def test_hostile_slices_titles_and_reasons_are_text_and_lead_back(browser, tmp_p
         report.publish(run, layout)
     context = browser.new_context(viewport={"width": 390, "height": 800}, accept_downloads=True)
     page = context.new_page()
-    complaints = []
-    page.on("dialog", lambda dialog: complaints.append("a script of a name ran") or dialog.dismiss())
-    page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    complaints = pages.complaints(page)
     page.goto(pages.address(layout.reports))
     assert page.locator(".band .title").text_content() == NAMES[0]
     assert page.locator("#gate-table td.why").all_text_contents() == list(NAMES)
@@ -141,10 +135,7 @@ def test_hostile_corruptions_and_frames_lead_to_their_pictures_and_commands(brow
         report.publish(run, layout)
     context = browser.new_context(viewport={"width": 390, "height": 800})
     page = context.new_page()
-    complaints = []
-    page.on("dialog", lambda dialog: complaints.append("a script of a name ran") or dialog.dismiss())
-    page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    complaints = pages.complaints(page)
     page.goto(pages.address(layout.reports))
     for name in CORRUPTIONS:
         link = page.locator("#gate-table tr", has=page.locator("td.where", has_text=_words(name))).first

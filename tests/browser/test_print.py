@@ -78,6 +78,7 @@ def test_cards_of_the_gallery_are_whole_on_one_sheet(browser, folder):
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     page = context.new_page()
     page.goto(pages.address(folder))
+    pages.settled(page)
     shown = page.locator("#cards .example").count()
     assert shown > 8
     page.evaluate("document.querySelector('#latency').remove()")  # its card has a heading of that level, too

@@ -98,6 +98,7 @@
     const own = JSON.parse(JSON.stringify(figure));
     own.layout.template = data.templates[dark() ? "dark" : "light"];
     if (figure.layout.meta && figure.layout.meta.told) own.data[0].text = told(node);
+    if (node.kind === "cells") makeRoom(node, own);
     Plotly.newPlot(node, own.data, own.layout, data.config);
     drawn.push(node);
     adapt(node);
@@ -113,6 +114,19 @@
         follow("gallery", { gtask: task, model: model.join("-"), corruption, severity: severity === "mean" ? "" : severity, gslice: "", pick: "" });
       });
     }
+  }
+  // For a map's labels, measured here: to find it plotly would draw the map twice.
+  function makeRoom(node, { data: [{ y }], layout }) {
+    const pen = document.createElement("canvas").getContext("2d");
+    pen.font = "12px system-ui, sans-serif";
+    const width = Math.max(...y.map((label) => pen.measureText(plain(label)).width));
+    Object.assign(layout.margin, { l: Math.min(Math.ceil(width) + 10, node.clientWidth / 2), t: 48 });
+    layout.xaxis.automargin = layout.yaxis.automargin = false;
+  }
+  function plain(label) {
+    const made = document.createElement("template");
+    made.innerHTML = label;
+    return made.content.textContent;
   }
   // A point of a curve: all models' at that severity, for pointing at it shows them all.
   function followPoint(meta, figure, point) {
@@ -239,17 +253,18 @@
     if (pages) pages.setAttribute("aria-label", "Pages of the " + id.replace("-", " "));
   }
 
+  const later = window.requestIdleCallback || setTimeout;
   // A table is made as it comes near, or is to be printed, or when there is time: all at once would hold up the page. A
-  // long one stands in a noscript until it comes near.
+  // long one stands in a noscript until then, and a very long one until it comes near.
   const unmade = new Set($$("table.data[data-page], noscript[data-long]"));
   const near = new IntersectionObserver((entries) => {
-    for (const entry of entries) if (entry.isIntersecting) make($("table.data[data-page], noscript[data-long]", entry.target));
+    const holders = entries.filter((entry) => entry.isIntersecting).map((entry) => entry.target);
+    if (holders.length) later(() => holders.forEach((holder) => make($("table.data[data-page], noscript[data-long]", holder))));
   }, { rootMargin: "300px" });
   unmade.forEach((node) => near.observe(node.parentNode));
-  const later = window.requestIdleCallback || setTimeout;
   function makeNext() {
-    const node = Array.from(unmade).find((one) => one.matches("table"));
-    if (!node) return;
+    const node = Array.from(unmade).find((one) => one.matches("table, noscript[data-long=soon]"));
+    if (!node) return stock();
     make(node);
     later(makeNext);
   }
@@ -311,10 +326,8 @@
     $("#export").addEventListener("click", () => saveCsv("slice-table", "slices.csv"));
     filterSlices();
   }
-  // Of one with several pages most rows are put away, and are no part of the page from then on: that does not wait.
-  unmade.forEach((node) => { if (node.matches("table") && node.tBodies[0].rows.length > Number(node.dataset.page)) make(node); });
   function saveCsv(id, file) {
-    make($("#" + id));
+    make(Array.from(unmade).find((node) => node.id === id || node.textContent.includes(`id="${id}"`)));
     const quote = (text) => (/[",\n\r]/.test(text) ? '"' + text.replace(/"/g, '""') + '"' : text);
     // A cell may stand for several columns of the file: data-csv is that part of the line, as the file has it.
     const lines = [$$("#" + id + " thead th").map((head) => head.dataset.csv).join(",")];
@@ -339,7 +352,9 @@
   }
   function filterTask(id) {
     const name = state.task && $(`#task option[value="${CSS.escape(state.task)}"]`);
-    const place = $$("#" + id + " thead th").findIndex((head) => head.textContent === "Task");
+    // A page may let the reader choose something else than a task, by the column of that name.
+    const chosen = ($("#task") && $("#task").dataset.column) || "Task";
+    const place = $$("#" + id + " thead th").findIndex((head) => head.textContent === chosen);
     if (place >= 0) tables[id].column(place).search(name ? (cell) => cell === name.textContent : "").draw();
   }
   if ($("#task")) $("#task").addEventListener("change", (event) => {
@@ -355,8 +370,25 @@
   const filters = $$("[data-filter]");
   const sliceFilter = $("[data-filter=slice]");
   const keyOf = { model: "model", task: "gtask", corruption: "corruption", severity: "severity", slice: "gslice", pick: "pick" };
-  const shelves = [shelve("#cards", "#more", FIRST), shelve("#films", "#more-films", FIRST / 2)].filter(Boolean);
-  const examples = shelves.flatMap((shelf) => shelf.all);
+  const gallery = $("#gallery");
+  let shelves = null;
+  let examples = [];
+
+  function stock() {
+    if (shelves) return;
+    const store = $("#store noscript");
+    if (store) store.parentNode.innerHTML = store.textContent;
+    shelves = [shelve("#cards", "#more", FIRST), shelve("#films", "#more-films", FIRST / 2)].filter(Boolean);
+    examples = shelves.flatMap((shelf) => shelf.all);
+    filterCards();
+  }
+  // As pictures come near or when there is time: their text is long.
+  const pictured = new IntersectionObserver((entries) => {
+    if (!entries.some((entry) => entry.isIntersecting)) return;
+    pictured.disconnect();
+    setTimeout(stock);
+  }, { rootMargin: "300px" });
+  $$("section").forEach((node) => { if ($(".picture, .cards", node)) pictured.observe(node); });
 
   function shelve(id, more, first) {
     const holder = $(id);
@@ -401,6 +433,7 @@
   }
 
   function filterCards() {
+    if (!shelves) return;
     filters.forEach((select) => { select.value = wanted(select.dataset.filter); });
     const names = Object.keys(keyOf).filter((name) => wanted(name) !== "");
     for (const shelf of shelves) {
@@ -464,7 +497,7 @@
   }
 
   function view() {
-    if (!viewer) return;
+    if (!viewer || !shelves) return;
     const card = state.open && examples.find((one) => one.dataset.example === state.open);
     if (!card) { if (viewer.open) viewer.close(); return; }
     steps = series(card);
@@ -624,6 +657,8 @@
       if (input) input.checked = true;
     }
     const target = anchor && document.getElementById(anchor);
+    // What the gallery holds moves all that comes after it.
+    if (state.open || (target && gallery && !(target.compareDocumentPosition(gallery) & Node.DOCUMENT_POSITION_FOLLOWING))) stock();
     const block = target && target.closest(".block[data-task]");
     if (block && state.task && block.dataset.task !== state.task) state.task = block.dataset.task;
     showChoice();
@@ -640,6 +675,7 @@
   const unfolded = [];
   const lengths = [];
   window.addEventListener("beforeprint", () => {
+    stock();
     unmade.forEach(make);
     $$(".block[hidden]").forEach((block) => { block.hidden = false; });
     Array.from(waiting).forEach(draw);
