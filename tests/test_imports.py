@@ -29,8 +29,9 @@ ARROWS: dict[str, set[str]] = {
     "gates": EVERYBODY | {"metrics", "slices"},
     "gallery": EVERYBODY | {"corruptions", "data", "class_map", "displacement"},
     "exports": EVERYBODY | {"corruptions", "data", "gallery", "metrics", "query"},
-    "monitoring": EVERYBODY | {"metrics", "quality", "slices"},
-    "report": EVERYBODY | {"gates", "metrics", "slices", "thirds", "class_map"},
+    "footage": EVERYBODY | {"data", "store"},
+    "monitoring": EVERYBODY | {"data", "metrics", "quality", "slices"},
+    "report": EVERYBODY | {"gates", "metrics", "monitoring", "slices", "thirds", "class_map"},
 }
 MODULES = sorted((ROOT / "tasks").rglob("*.py"))
 

@@ -50,7 +50,7 @@ def examine(path: Path) -> Facts:
     Raises:
         UnreadableFrame: no such file, or no video.
     """
-    with _opened(path) as container:
+    with opened(path) as container:
         stream = container.streams.video[0]
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         return Facts(Fraction(rate), Fraction(stream.time_base), stream.frames or None)
@@ -62,7 +62,7 @@ def read(path: Path) -> Iterator[Timed]:
     Raises:
         UnreadableFrame: no such file, no video, or one that does not decode to its end.
     """
-    with _opened(path) as container:
+    with opened(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         ticks = 0
@@ -78,16 +78,17 @@ def read(path: Path) -> Iterator[Timed]:
             raise UnreadableFrame(f"The video {path} does not decode after frame {place}: {error}.") from None
 
 
-def write(path: Path, frames: Iterable[Timed], facts: Facts, *, container: str) -> int:
+def write(path: Path, frames: Iterable[Timed], facts: Facts, *, container: str, crf: str = CRF) -> int:
     """Write frames as H.264, near-lossless, at their own times; how many there were.
 
-    x264 at rate factor 12, 4:2:0 (4:4:4 where a side is odd), BT.709. No sound.
+    x264 at rate factor 12 (or another), 4:2:0 (4:4:4 where a side is odd), BT.709. No sound.
 
     Args:
         path: The file; made anew.
         frames: All of one size.
         facts: The source's: rate and ticks are kept.
         container: The ending that decides the container, one of `WRITTEN`; `path` may have another.
+        crf: x264's rate factor.
 
     Raises:
         InputError: there is no frame.
@@ -100,7 +101,7 @@ def write(path: Path, frames: Iterable[Timed], facts: Facts, *, container: str) 
         stream: Any = out.add_stream("libx264", rate=facts.rate)
         for count, frame in enumerate(frames, start=1):
             if count == 1:
-                _set_up(stream, frame.pixels, facts)
+                _set_up(stream, frame.pixels, facts, crf)
             picture = _coded(frame.pixels, stream.pix_fmt)
             picture.pts, picture.time_base = frame.ticks, facts.time_base
             out.mux(stream.encode(picture))
@@ -111,12 +112,12 @@ def write(path: Path, frames: Iterable[Timed], facts: Facts, *, container: str) 
     return count
 
 
-def _set_up(stream: Any, pixels: Frame, facts: Facts) -> None:
+def _set_up(stream: Any, pixels: Frame, facts: Facts, crf: str) -> None:
     height, width = pixels.shape[:2]
     stream.height, stream.width = height, width
     stream.pix_fmt = "yuv444p" if height % 2 or width % 2 else "yuv420p"
     stream.time_base = stream.codec_context.time_base = facts.time_base
-    stream.options = {"crf": CRF, "preset": "medium"}
+    stream.options = {"crf": crf, "preset": "medium"}
     context = stream.codec_context
     context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709, said in the file
     context.color_range = 1  # limited
@@ -136,7 +137,12 @@ def _coded(pixels: Frame, kind: str) -> Any:
     )
 
 
-def _opened(path: Path) -> Any:
+def opened(path: Path) -> Any:
+    """PyAV's container of a file that holds video.
+
+    Raises:
+        UnreadableFrame: no such file, or no video.
+    """
     import av
 
     try:

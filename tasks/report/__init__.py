@@ -72,6 +72,7 @@ def publish(params: Params, layout: Layout) -> None:
         reliability=_table("reliability", layout),
         policy=_read_json(layout.scores / "policy.json", "score") if policy is not None else None,
         measured=latency,
+        frames=tables.read("frames", named) if (named := layout.tables / "frames.parquet").exists() else None,
         live=realtime,
         tags=card_tags.of_slices(params, layout, pictured),
         shifts=shifts,

@@ -6,7 +6,7 @@ import pandas as pd
 
 from tasks import tables
 from tasks.params import Params
-from tasks.report import numbers, wording
+from tasks.report import numbers, terms, wording
 
 PARTS: Final = ("before", "during", "after")
 
@@ -37,8 +37,8 @@ def bursts(params: Params, scores: pd.DataFrame) -> list[dict[str, Any]]:
             for severity in choice.severities(params.severities)
             for model in numbers.models_of(params, scores, task)
         ]
-        metric = wording.metric(tables.HEADLINE[task])
-        found.append({"task": task, "name": wording.TASK_NAMES[task], "metric": metric, "lines": lines})
+        metric = terms.metric(tables.HEADLINE[task])
+        found.append({"task": task, "name": terms.TASK_NAMES[task], "metric": metric, "lines": lines})
     return found
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from tasks import tables
 from tasks.params import Params
-from tasks.report import by_severity, figures, numbers, policy_tables, reliability, wording
+from tasks.report import by_severity, figures, numbers, policy_tables, reliability, terms, wording
 
 Content = dict[str, Any]
 Charts = dict[str, figures.Figure]
@@ -53,7 +53,7 @@ def calibration(
         blocks.append(
             {
                 "task": task,
-                "name": wording.TASK_NAMES[task],
+                "name": terms.TASK_NAMES[task],
                 "right": "its label is the true one" if task == "classification" else "it found an object at IoU 0.5",
                 "diagrams": [_diagram(table, settings, task, model, charts) for model in models],
                 "errors": _errors(params, scores, settings, task, models, order, charts),

@@ -12,7 +12,7 @@ import pandas as pd
 
 from tasks.errors import InputError
 from tasks.params import Params
-from tasks.report import card_tags, wording
+from tasks.report import card_tags, terms, wording
 
 STATES: Final = (
     ("truth", "matched", "truth-matched", "truth, found"),
@@ -157,7 +157,7 @@ def _card(row: dict[Any, Any], pictures: Pictures, tags: card_tags.Tags, caught:
         "id": row["example_id"],
         "model": row["model"],
         "task": row["task"],
-        "task_name": wording.TASK_NAMES[row["task"]],
+        "task_name": terms.TASK_NAMES[row["task"]],
         "corruption": row["corruption"],
         "severity": int(row["severity"]),
         "frame_id": frame_id,

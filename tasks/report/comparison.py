@@ -7,7 +7,7 @@ import pandas as pd
 
 from tasks import tables
 from tasks.params import Params
-from tasks.report import companions, differences, figures, heatmaps, metric_changes, numbers, takeaways, wording
+from tasks.report import companions, differences, figures, heatmaps, metric_changes, numbers, takeaways, terms, wording
 
 Content = dict[str, Any]
 
@@ -46,15 +46,15 @@ def comparison(
             for model in candidates
         }
         changes += [
-            {"task": wording.TASK_NAMES[task], "model": model, **metric_changes.line(metric)}
+            {"task": terms.TASK_NAMES[task], "model": model, **metric_changes.line(metric)}
             for model, metrics in found.items()
             for metric in metrics
         ]
         blocks.append(
             {
                 "task": task,
-                "name": wording.TASK_NAMES[task],
-                "metric": wording.metric(tables.HEADLINE[task]),
+                "name": terms.TASK_NAMES[task],
+                "metric": terms.metric(tables.HEADLINE[task]),
                 "maps": maps,
                 "sentences": [
                     takeaways.gain_sentence(own[own["model"] == model], model, params.baseline) for model in candidates
@@ -93,7 +93,7 @@ def line(row: Mapping[Any, Any]) -> Content:
         )
     return {
         "model": row["model"],
-        "task": wording.TASK_NAMES[row["task"]],
+        "task": terms.TASK_NAMES[row["task"]],
         "where": wording.place(row),
         "n": row["n_units"],
         "differences": found,

@@ -6,7 +6,7 @@ from typing import Any, Final
 import pandas as pd
 
 from tasks import tables
-from tasks.report import companions, figures, grids, numbers, wording
+from tasks.report import companions, figures, grids, numbers, terms, wording
 
 Content = dict[str, Any]
 
@@ -117,7 +117,7 @@ def listed(confusion: pd.DataFrame, tasks: Sequence[str], models: Sequence[str])
                 for row in own.head(MOST_COMMON).to_dict("records"):
                     found.append(
                         {
-                            "task": wording.TASK_NAMES[task],
+                            "task": terms.TASK_NAMES[task],
                             "model": model,
                             "data": data,
                             "true": row["true_class"],

@@ -8,7 +8,7 @@ import pandas as pd
 
 from tasks import tables
 from tasks.params import Params
-from tasks.report import by_severity, confusions, figures, grids, numbers, wording
+from tasks.report import by_severity, confusions, figures, grids, numbers, terms, wording
 
 Content = dict[str, Any]
 
@@ -51,8 +51,8 @@ def errors(params: Params, scores: pd.DataFrame, confusion: pd.DataFrame | None,
         blocks.append(
             {
                 "task": task,
-                "name": wording.TASK_NAMES[task],
-                "metric": wording.metric(tables.HEADLINE[task]),
+                "name": terms.TASK_NAMES[task],
+                "metric": terms.metric(tables.HEADLINE[task]),
                 "kinds": _kinds(scores, task, models, order, charts),
                 "classes": _classes(scores, models, order, charts) if task == "semantic" else None,
                 "tracking": _tracking(scores, models, order, charts) if task == "tracking" else None,

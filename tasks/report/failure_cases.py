@@ -9,7 +9,7 @@ import pandas as pd
 from tasks import slices, tables
 from tasks.layout import Layout
 from tasks.params import FailureRule, Params
-from tasks.report import wording
+from tasks.report import terms, wording
 from tasks.report.commands import example
 from tasks.report.summary import markdown_code, markdown_table, markdown_text
 
@@ -112,7 +112,7 @@ def _worst(name: str, hits: pd.DataFrame, frames: pd.DataFrame) -> list[str]:
         under = "clean" if row["severity"] == 0 else f"{wording.corruption(row['corruption'])} {row['severity']}"
         where = f"frame {frame['frame_index']} of {frame['clip_id']}"
         told = str(row["evidence"] or "")
-        lines.append([f"{row['score']:.2f}", row["model"], wording.TASK_NAMES[row["task"]], under, where, told])
+        lines.append([f"{row['score']:.2f}", row["model"], terms.TASK_NAMES[row["task"]], under, where, told])
         commands.append(example(row, f"{name}-{len(lines)}"))
     head = ["Score", "Model", "Task", "Under", "Where", "Evidence"]
     return [

@@ -12,7 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from tasks import tables
-from tasks.report import numbers, wording
+from tasks.report import numbers, terms, wording
 
 HUES: Final = ("#0077BB", "#CC3311", "#009988", "#EE3377")
 """Each at least 3:1 on white and on the dark page."""
@@ -135,7 +135,7 @@ def curve(
                     *(f"severity {s}, {escaped(t)}" for s, t in zip(mine["severity"], levels, strict=True)),
                 ],
                 text=[wording.figure(*point) for point in points],
-                hovertemplate="%{customdata}<br>" + escaped(wording.metric(metric)) + " %{text}",
+                hovertemplate="%{customdata}<br>" + escaped(terms.metric(metric)) + " %{text}",
                 mode="lines+markers",
                 line={"color": look["hue"], "dash": look["dash"], "width": 2},
                 marker={"symbol": look["marker"], "size": 7},
@@ -183,7 +183,7 @@ def curve(
         margin={"l": 44, "r": 10, "t": 8, "b": 40},
         hovermode="x unified",
         xaxis={"title": {"text": "severity"}, "tickmode": "linear", "dtick": 1, "zeroline": False},
-        yaxis={"range": [-0.03 * top, top], "title": {"text": escaped(wording.metric(metric))}, "zeroline": False},
+        yaxis={"range": [-0.03 * top, top], "title": {"text": escaped(terms.metric(metric))}, "zeroline": False},
         meta={
             "strength": [*band_strengths, *strengths] if known else None,
             "unit": escaped(wording.axis_unit(units[0] if units else None)),

@@ -7,7 +7,7 @@ import pandas as pd
 
 from tasks import gates as rules
 from tasks.errors import InputError
-from tasks.report import verdict, wording
+from tasks.report import terms, verdict, wording
 from tasks.report.shared import Revision
 
 _KEYS: Final = ("rule", "task", "metric", "corruption", "family", "severity", "slice", "class")
@@ -73,7 +73,7 @@ def _line(row: dict[Any, Any], other: dict[Any, Any] | None, model: str) -> dict
     return {
         "change": change,
         "model": model,
-        "what": f"{wording.TASK_NAMES.get(row['task'], row['task'])}: {wording.metric(row['metric'])}",
+        "what": f"{terms.TASK_NAMES.get(row['task'], row['task'])}: {terms.metric(row['metric'])}",
         "where": verdict.where(row),
         "threshold": verdict.bound(row),
         "a": _side(other),

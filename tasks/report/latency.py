@@ -1,6 +1,6 @@
 """Latency: what a frame costs each model, stage by stage, against budgets and against what the model is worth."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from tasks.gates import budget
 from tasks.metrics import latency as measured
 from tasks.metrics.robustness import Figure
 from tasks.params import Params
-from tasks.report import amounts, by_severity, figures, latency_charts, numbers, verdict, wording
+from tasks.report import amounts, by_severity, figures, latency_charts, numbers, terms, verdict, wording
 
 Content = dict[str, Any]
 Charts = dict[str, figures.Figure]
@@ -52,7 +52,12 @@ class Measured:
 
 
 def latency(
-    params: Params, scores: pd.DataFrame, table: pd.DataFrame | None, gates: pd.DataFrame, charts: Charts
+    params: Params,
+    scores: pd.DataFrame,
+    table: pd.DataFrame | None,
+    gates: pd.DataFrame,
+    charts: Charts,
+    frames: pd.DataFrame | None = None,
 ) -> Content | None:
     """What the section holds; None where no model was measured.
 
@@ -62,6 +67,7 @@ def latency(
         table: the table `latency`; None without one.
         gates: as `tasks.gates.evaluate` gives it.
         charts: the figures go here.
+        frames: the table `frames`, for the names of slow ones; None without one.
     """
     found = [] if table is None else _found(params, table)
     if not found or table is None:
@@ -101,9 +107,9 @@ def latency(
             ],
             "columns": list(measured.STAGES),
         },
-        "columns": [{"name": wording.metric(m), "unit": amounts.unit(m)} for m in metrics],
+        "columns": [{"name": terms.metric(m), "unit": amounts.unit(m)} for m in metrics],
         "lines": [{"name": one.name, "values": [_told_figure(one, m, confidence) for m in metrics]} for one in found],
-        "slowest": [line for one in clean for line in _slowest(one)],
+        "slowest": [line for one in clean for line in _slowest(one, _crowded(table, one), _places(frames))],
         "accuracy": _accuracy(params, scores, clean, charts) if len(clean) > 1 else [],
     }
 
@@ -149,6 +155,9 @@ def _told(params: Params, table: pd.DataFrame, clean: Sequence[Measured]) -> lis
         if base is not None:
             times = measured.ratio(one.rows, base.rows, "latency_p50_ms", confidence=confidence)
             text += f" That is {amounts.amount(times.value, times.low, times.high)} times {base.model}'s p50."
+        crowd = _crowded(table, one)
+        if len(crowd):
+            text += f" Its most crowded scenes take up to {amounts.amount(float(crowd['wall_ms'].max()))} ms."
         told.append(text)
     told += [f"{model}: {reason}." for model in params.models if (reason := measured.reason(table, model))]
     return told
@@ -185,27 +194,49 @@ def _budgets(gates: pd.DataFrame) -> list[tuple[str, float]]:
     rows = gates[gates["metric"].str.endswith("_ms") & (gates["severity"] == 0) & gates["rule"].str.contains("<=")]
     return list(
         dict.fromkeys(
-            (f"{wording.metric(row['metric'])} ≤ {row['threshold']:g} ms", float(row["threshold"]))
+            (f"{terms.metric(row['metric'])} ≤ {row['threshold']:g} ms", float(row["threshold"]))
             for row in rows.to_dict("records")
         )
     )
 
 
-def _slowest(one: Measured) -> list[Content]:
-    """The frames that took longest: what they hold, and in which stage they lost most against the median frame."""
-    frames = one.frames
-    stages = [f"{stage}_ms" for stage in measured.STAGES if f"{stage}_ms" in frames]
-    middle = frames.median()
+def _crowded(table: pd.DataFrame, one: Measured) -> pd.DataFrame:
+    """As `Measured.frames`, of the model's most crowded scenes, which no other figure counts; empty without any."""
+    rows = measured.cell(table, one.model, tables.CROWDED)
+    return Measured(one.model, tables.CROWDED, 0, rows).frames
+
+
+def _places(frames: pd.DataFrame | None) -> dict[int, tuple[str, int]]:
+    """Clip and index by frame_id."""
+    if frames is None:
+        return {}
+    columns = (frames[name].tolist() for name in ("frame_id", "clip_id", "frame_index"))
+    return {int(frame): (str(clip), int(index)) for frame, clip, index in zip(*columns, strict=True)}
+
+
+def _slowest(one: Measured, crowd: pd.DataFrame, places: Mapping[int, tuple[str, int]]) -> list[Content]:
+    """The frames that took longest, of those spread evenly and of the crowded ones: what they hold, which stage takes
+    most of their time, and in which they lost most against the median of the former.
+    """
+    usual = one.frames
+    stages = [f"{stage}_ms" for stage in measured.STAGES if f"{stage}_ms" in usual]
+    middle = usual.median()
+    both = pd.concat([usual.assign(scene="spread"), crowd.assign(scene="crowded")])
     lines = []
-    for frame, row in frames.sort_values("wall_ms", ascending=False, kind="stable").head(SLOWEST).iterrows():
-        lost = (row[stages] - middle[stages]).astype(float)
+    for frame, row in both.sort_values("wall_ms", ascending=False, kind="stable").head(SLOWEST).iterrows():
+        took = row[stages].astype(float)
+        lost, longest = took - middle[stages].astype(float), str(took.idxmax())
+        clip, index = places.get(int(str(frame)), ("–", int(str(frame))))
         lines.append(
             {
                 "model": one.model,
-                "frame": int(str(frame)),
+                "clip": clip,
+                "frame": index,
+                "scene": row["scene"],
                 "ms": amounts.amount(row["wall_ms"]),
                 "times": amounts.amount(row["wall_ms"] / middle["wall_ms"]),
                 "detections": int(row["detections"]),
+                "longest": f"{longest.removesuffix('_ms')} ({wording.percent(took[longest] / row['wall_ms'])})",
                 "stage": f"{str(lost.idxmax()).removesuffix('_ms')} (+{amounts.amount(lost.max())} ms)",
             }
         )
@@ -225,7 +256,7 @@ def _accuracy(params: Params, scores: pd.DataFrame, clean: Sequence[Measured], c
         if len(points) < 2:
             continue
         key = f"latency-accuracy-{task}"
-        metric = f"mPC ({wording.metric(tables.HEADLINE[task])})"
+        metric = f"mPC ({terms.metric(tables.HEADLINE[task])})"
         charts[key] = latency_charts.worth(points, metric)
         fast, best = min(points, key=lambda p: p[2].value), max(points, key=lambda p: p[3].value)
         ms = [f"{amounts.amount(p[2].value)} ms" for p in (fast, best)]
@@ -239,7 +270,7 @@ def _accuracy(params: Params, scores: pd.DataFrame, clean: Sequence[Measured], c
             {
                 "id": key,
                 "task": task,
-                "name": wording.TASK_NAMES[task],
+                "name": terms.TASK_NAMES[task],
                 "metric": metric,
                 "takeaway": f"{both if fast is best else apart}.",
                 "height": charts[key]["layout"]["height"],

@@ -6,7 +6,7 @@ from typing import Any, Final
 import pandas as pd
 
 from tasks.metrics import latency as measured
-from tasks.report import amounts, wording
+from tasks.report import amounts, terms
 from tasks.report.revisions import shortened
 from tasks.report.shared import Revision
 
@@ -53,7 +53,7 @@ def _line(rows: Sequence[pd.DataFrame], metric: str, confidence: float) -> dict[
     one, other = (measured.figure(own, metric, confidence=confidence) for own in rows)
     ratio = other.value / one.value if one.value else float("nan")
     return {
-        "metric": wording.metric(metric),
+        "metric": terms.metric(metric),
         "unit": amounts.unit(metric),
         "a": amounts.amount(one.value, one.low, one.high),
         "b": amounts.amount(other.value, other.low, other.high),

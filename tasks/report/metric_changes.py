@@ -14,7 +14,7 @@ import pandas as pd
 
 from tasks import tables
 from tasks.metrics import DIAGNOSTICS, LOWER_IS_BETTER, METRICS
-from tasks.report import companions, differences, wording
+from tasks.report import companions, differences, terms, wording
 
 BETTER: Final = "better"
 WORSE: Final = "worse"
@@ -168,7 +168,7 @@ def line(metric: Metric) -> dict[str, Any]:
             }
         )
     return {
-        "metric": wording.metric(metric.name),
+        "metric": terms.metric(metric.name),
         "lower": metric.name in LOWER_IS_BETTER,
         "cells": cells,
         "interval": "paired" if metric.clean.outcome or metric.mean.outcome else "not paired",
@@ -182,14 +182,14 @@ def sentence(metrics: Sequence[Metric]) -> str:
     first, *others = metrics
     mean = first.mean
     told = wording.difference(mean.value, mean.low, mean.high)
-    text = f"{wording.metric(first.name)} under corruption {wording.number(mean.a)} → {wording.number(mean.b)} ({told})"
+    text = f"{terms.metric(first.name)} under corruption {wording.number(mean.a)} → {wording.number(mean.b)} ({told})"
     text += f", {mean.outcome or UNPAIRED}."
     way = BETTER if first.reads(mean) == WORSE else WORSE
     found = sorted((m for m in others if m.reads(m.mean) == way), key=lambda m: -abs(m.relative(m.mean)))
     if not found:
         return f"{text} No other metric is {way}."
     named = (
-        f"{wording.metric(m.name)} {wording.number(m.mean.a, m.places)} → {wording.number(m.mean.b, m.places)}"
+        f"{terms.metric(m.name)} {wording.number(m.mean.a, m.places)} → {wording.number(m.mean.b, m.places)}"
         for m in found[:MOST_NAMED]
     )
     more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""

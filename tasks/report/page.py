@@ -27,6 +27,7 @@ from tasks.report import (
     shell,
     shift,
     slice_table,
+    terms,
     wording,
 )
 
@@ -48,6 +49,7 @@ def render(
     reliability: pd.DataFrame | None = None,
     policy: dict[str, Any] | None = None,
     measured: pd.DataFrame | None = None,
+    frames: pd.DataFrame | None = None,
     live: pd.DataFrame | None = None,
     tags: card_tags.Tags = cards.NO_TAGS,
     shifts: pd.DataFrame | None = None,
@@ -72,6 +74,7 @@ def render(
         reliability: The table `reliability`; None without one.
         policy: scores/policy.json; None without one.
         measured: The table `latency`; None without one.
+        frames: The table `frames`; None without one.
         live: The table that `realtime` wrote; None without one.
         tags: The slices of the gallery's frames.
         shifts: The table `shifts`; None without one.
@@ -93,7 +96,7 @@ def render(
         "comparison": comparison.comparison(params, scores, slices, charts),
         "errors": errors.errors(params, scores, confusion, charts),
         "calibration": calibration.calibration(params, scores, reliability, policy or {}, charts),
-        "latency": latency.latency(params, scores, measured, gates, charts),
+        "latency": latency.latency(params, scores, measured, gates, charts, frames),
         "latency_absent": latency.why_not(params, measured),
         "realtime": realtime.realtime(params, scores, live),
         "states": list(dict.fromkeys((style, words) for _, _, style, words in cards.STATES)),
@@ -108,10 +111,10 @@ def render(
         "following": [fact["name"] for fact in about["corruptions"] if fact["moves_truth"]],
         "problems": [*_problems(scores, about), *_class_problems(class_maps)],
         "definitions": [
-            (wording.metric(tables.HEADLINE[task]), wording.DEFINITIONS[tables.HEADLINE[task]])
+            (terms.metric(tables.HEADLINE[task]), terms.DEFINITIONS[tables.HEADLINE[task]])
             for task in numbers.tasks_of(scores)
         ],
-        "tasks": [(task, wording.TASK_NAMES[task]) for task in numbers.tasks_of(scores)],
+        "tasks": [(task, terms.TASK_NAMES[task]) for task in numbers.tasks_of(scores)],
         "companions": companions.names(numbers.tasks_of(scores), policy=policy is not None, there=beside),
         "places": numbers.PLACES,
         "image_sizes": wording.sizes(card.get("image_sizes", {})),

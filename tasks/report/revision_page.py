@@ -21,6 +21,7 @@ from tasks.report import (
     revision_summary,
     sections,
     shell,
+    terms,
     trade,
     wording,
 )
@@ -84,7 +85,7 @@ def render(a: Revision, b: Revision, found: Comparison, change: Change) -> str:
         "trade": trade.takeaway(whole),
         "trade_lines": [
             (
-                {**row, "task_name": wording.TASK_NAMES[row["task"]]},
+                {**row, "task_name": terms.TASK_NAMES[row["task"]]},
                 *(wording.difference(*numbers.ends(row, f"{name}_difference")) for name in ("clean", "mpc")),
             )
             for row in whole
@@ -104,7 +105,7 @@ def render(a: Revision, b: Revision, found: Comparison, change: Change) -> str:
         "states": list(dict.fromkeys((style, words) for _, _, style, words in cards.STATES)),
         "left_out": found.left_out,
         "shared": found.shared,
-        "tasks": [(task, wording.TASK_NAMES[task]) for task in tasks],
+        "tasks": [(task, terms.TASK_NAMES[task]) for task in tasks],
         "confidence": wording.confidence(confidence),
     }
     return shell.render("revisions.html", content, charts=charts, pictures=pictures, overlays={})
@@ -170,7 +171,7 @@ def _glance(
             ]
             lines.append({"model": name, "cells": cells})
         if lines:
-            blocks.append((wording.TASK_NAMES[task], wording.metric(tables.HEADLINE[task]), lines))
+            blocks.append((terms.TASK_NAMES[task], terms.metric(tables.HEADLINE[task]), lines))
     return blocks
 
 
@@ -189,7 +190,7 @@ def _shifts(found: Comparison, names: Sequence[str]) -> list[dict[str, Any]]:
         style, words = differences.MARKS[row["outcome"]]
         lines.append(
             {
-                "task": wording.TASK_NAMES[row["task"]],
+                "task": terms.TASK_NAMES[row["task"]],
                 "model": shown[row["baseline"], row["model"]],
                 "figure": revision_summary.figure(row),
                 "difference": wording.difference(float(row["value"]), float(row["low"]), float(row["high"])),
@@ -230,8 +231,8 @@ def _maps(
             content = comparison.difference_map(f"change-{task}-{place}", name, rows, order, charts, wording.corruption)
             maps.append({**content, "takeaway": _map_takeaway(rows)})
         if maps:
-            metric = wording.metric(tables.HEADLINE[task])
-            blocks.append({"task": task, "name": wording.TASK_NAMES[task], "metric": metric, "maps": maps})
+            metric = terms.metric(tables.HEADLINE[task])
+            blocks.append({"task": task, "name": terms.TASK_NAMES[task], "metric": metric, "maps": maps})
     return blocks
 
 
@@ -260,7 +261,7 @@ def _metric_changes(
         for scores, labels, name in zip(found.scores, found.labels, names, strict=True):
             metrics = metric_changes.changes(_whole(scores), task, *labels, confidence)
             if metrics:
-                head = {"task": wording.TASK_NAMES[task], "model": name}
+                head = {"task": terms.TASK_NAMES[task], "model": name}
                 lines += [{**head, **metric_changes.line(metric)} for metric in metrics]
                 sentences.append({**head, "text": metric_changes.sentence(metrics)})
     return {"lines": lines, "sentences": sentences}

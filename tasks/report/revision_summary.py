@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from tasks import tables
-from tasks.report import commands, differences, metric_changes, numbers, wording
+from tasks.report import commands, differences, metric_changes, numbers, terms, wording
 from tasks.report.revisions import Comparison
 from tasks.report.summary import markdown_code, markdown_table, markdown_text
 
@@ -136,7 +136,7 @@ def _metrics(found: Comparison, confidence: float) -> list[str]:
         for task in numbers.tasks_of(scores):
             metrics = metric_changes.changes(whole, task, *labels, confidence)
             told.append(
-                f"{wording.TASK_NAMES[task]}, {' → '.join(dict.fromkeys(pair))}: {metric_changes.sentence(metrics)}"
+                f"{terms.TASK_NAMES[task]}, {' → '.join(dict.fromkeys(pair))}: {metric_changes.sentence(metrics)}"
             )
     return told
 
@@ -205,7 +205,7 @@ def _largest(table: pd.DataFrame) -> str:
         differences.FEW: "on too few units to tell",
     }.get(row["outcome"], "not told apart from chance")
     return (
-        f"{wording.TASK_NAMES[row['task']]} of {markdown_text(called(row))}, {figure(row)}: "
+        f"{terms.TASK_NAMES[row['task']]} of {markdown_text(called(row))}, {figure(row)}: "
         f"**{_difference(row)}**, {told}. The largest of {len(rows)} figures of single cells "
         "is flattered by the choice."
     )
@@ -218,9 +218,9 @@ def called(row: Mapping[Any, Any]) -> str:
 
 def figure(row: Mapping[Any, Any]) -> str:
     """What a difference is of."""
-    metric = wording.metric(row["metric"])
+    metric = terms.metric(row["metric"])
     if not pd.isna(row["severity"]):
-        metric = wording.metric(tables.HEADLINE[row["task"]])
+        metric = terms.metric(tables.HEADLINE[row["task"]])
         return f"{metric}, clean" if row["severity"] == 0 else f"{metric} under {_under(row)} {row['severity']}"
     return metric if row["corruption"] == tables.ALL else f"{metric} under {_under(row)}"
 
@@ -241,7 +241,7 @@ def _table(title: str, rows: pd.DataFrame) -> list[str]:
 def _lines(rows: pd.DataFrame, most: int) -> str:
     lines = [
         [
-            wording.TASK_NAMES[row["task"]],
+            terms.TASK_NAMES[row["task"]],
             called(row),
             wording.place(row),
             figure(row),
@@ -261,7 +261,7 @@ def fall(row: Mapping[Any, Any]) -> str:
     """The fall of one frame's score, in a sentence without its end."""
     under = "clean" if row["severity"] == 0 else f"{wording.corruption(row['corruption'])} {row['severity']}"
     return (
-        f"{wording.TASK_NAMES[row['task']]} of {row['model']}, frame {row['frame_index']} of {row['clip_id']} "
+        f"{terms.TASK_NAMES[row['task']]} of {row['model']}, frame {row['frame_index']} of {row['clip_id']} "
         f"(id {row['frame_id']}), {under}, {row['score_a']:.2f} → {row['score_b']:.2f}"
     )
 

@@ -10,7 +10,7 @@ from tasks.gates import budget
 from tasks.layout import slug
 from tasks.metrics.robustness import Figure
 from tasks.params import Params
-from tasks.report import figures, heatmaps, numbers, takeaways, verdict, wording
+from tasks.report import figures, heatmaps, numbers, takeaways, terms, verdict, wording
 
 Content = dict[str, Any]
 
@@ -54,8 +54,8 @@ def header(
         "overview": [
             {
                 **row,
-                "task_name": wording.TASK_NAMES[row["task"]],
-                "metric_name": wording.metric(row["metric"]),
+                "task_name": terms.TASK_NAMES[row["task"]],
+                "metric_name": terms.metric(row["metric"]),
                 "clean": wording.figure(*numbers.ends(row, "clean")),
                 "mpc": wording.figure(*numbers.ends(row, "mpc")),
                 "rpc": wording.share(*numbers.ends(row, "rpc")),
@@ -95,7 +95,7 @@ def gate_rows(gates: pd.DataFrame) -> list[Content]:
                 "icon": icon,
                 "words": words,
                 "model": row["model"],
-                "what": f"{wording.TASK_NAMES.get(task, wording.headline(task))}: {wording.metric(row['metric'])}",
+                "what": f"{terms.TASK_NAMES.get(task, wording.headline(task))}: {terms.metric(row['metric'])}",
                 "where": verdict.where(row),
                 "observed": verdict.observed(row),
                 "threshold": verdict.bound(row),
@@ -143,8 +143,8 @@ def robustness(params: Params, scores: pd.DataFrame, charts: dict[str, figures.F
                     "table": _map_table(rows, model, order, mpc, rpc),
                 }
             )
-        metric = wording.metric(tables.HEADLINE[task])
-        found.append({"task": task, "name": wording.TASK_NAMES[task], "metric": metric, "maps": maps})
+        metric = terms.metric(tables.HEADLINE[task])
+        found.append({"task": task, "name": terms.TASK_NAMES[task], "metric": metric, "maps": maps})
     return found
 
 
@@ -243,8 +243,8 @@ def degradation(
         found.append(
             {
                 "task": task,
-                "name": wording.TASK_NAMES[task],
-                "metric": wording.metric(metric),
+                "name": terms.TASK_NAMES[task],
+                "metric": terms.metric(metric),
                 "takeaway": takeaways.task_takeaway(overview, task),
                 "models": [{"name": m, **styled(i)} for i, m in enumerate(models)],
                 "multiples": multiples,

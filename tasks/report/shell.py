@@ -31,6 +31,7 @@ def render(
     charts: Mapping[str, figures.Figure],
     pictures: cards.Pictures,
     overlays: Mapping[str, Any],
+    media: bool = False,
 ) -> str:
     """A page as text.
 
@@ -40,6 +41,7 @@ def render(
         charts: by id.
         pictures: those that the content refers to.
         overlays: as `cards.overlays` gives them.
+        media: whether videos lie beside the page.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -59,6 +61,7 @@ def render(
         pictures=list(pictures.inside()),
         # A folder's page lies one level below the files that the report comes with.
         up="" if pictures.beside is None else "../",
+        media=media,
         data=embed({"shared": packed["shared"], **packed["value"]}),
         style=_asset("dataTables.dataTables.min.css") + _asset("report.css"),
         scripts=[_asset("plotly-cartesian.min.js"), _asset("dataTables.min.js"), _asset("report.js")],

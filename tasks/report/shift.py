@@ -10,7 +10,7 @@ import pandas as pd
 
 from tasks import slices, tables
 from tasks.params import Params
-from tasks.report import by_severity, numbers, wording
+from tasks.report import by_severity, numbers, terms, wording
 from tasks.report.by_severity import Point
 from tasks.report.shift_charts import HEIGHT, chart
 from tasks.report.shift_rows import Known, known
@@ -57,7 +57,7 @@ def honesty(params: Params, scores: pd.DataFrame, shifts: pd.DataFrame | None, c
         told.append(f"{_words(name)}{amount} {', '.join(drops)}")
     start = "Rendered data set: its shifts are rendered, too." if rendered else "Really shifted data were scored, too."
     return (
-        f"{start} They cost in {wording.metric(tables.HEADLINE[task])} (below zero: better there):"
+        f"{start} They cost in {terms.metric(tables.HEADLINE[task])} (below zero: better there):"
         f" {'; '.join(told)}. All figures under corruption are a stress test on corrupted copies of the data set, not a"
         " forecast of the accuracy in the field."
     )
@@ -92,14 +92,14 @@ def _block(
     for task in known.tasks():
         models = numbers.models_of(params, scores, task)
         key = f"shift-{name}-{task}"
-        metric = wording.metric(tables.HEADLINE[task])
+        metric = terms.metric(tables.HEADLINE[task])
         charts[key] = chart(known, task, models, kind)
         tasks.append(
             {
                 "task": task,
                 "id": key,
                 "height": HEIGHT,
-                "name": wording.TASK_NAMES[task],
+                "name": terms.TASK_NAMES[task],
                 "metric": metric,
                 "takeaways": takeaways(known, task, models, _words(name), kind),
                 "lines": [_line(known, scores, task, model, (reference, inside)) for model in models],
@@ -123,7 +123,7 @@ def _block(
 def takeaways(known: Known, task: str, models: Sequence[str], shift: str, kind: str) -> list[str]:
     """A sentence for each model: what the shift costs and which severity costs as much; then how models are ordered."""
     found = []
-    metric = wording.metric(tables.HEADLINE[task])
+    metric = terms.metric(tables.HEADLINE[task])
     for model in models:
         real = known.point("real_drop", task=task, model=model)
         if wording.absent(real.value):
@@ -196,7 +196,7 @@ def _drops(known: Known, task: str, models: Sequence[str]) -> list[Content]:
             places.append((wording.corruption(corruption), str(severity), place))
     return [
         {
-            "task": wording.TASK_NAMES[task],
+            "task": terms.TASK_NAMES[task],
             "model": model,
             "what": what,
             "severity": severity,

@@ -6,7 +6,7 @@ from typing import Any, Final
 import plotly.graph_objects as go
 
 from tasks import tables
-from tasks.report import figures, wording
+from tasks.report import figures, terms, wording
 from tasks.report.by_severity import Point
 from tasks.report.shift_rows import Known
 
@@ -21,7 +21,7 @@ def chart(known: Known, task: str, models: Sequence[str], kind: str) -> Content:
     Without a corruption to compare with: what the shift costs, by model.
     """
     figure = go.Figure()
-    metric = figures.escaped(wording.metric(tables.HEADLINE[task]))
+    metric = figures.escaped(terms.metric(tables.HEADLINE[task]))
     like = known.like()
     if not like:
         points = [known.point("real_drop", task=task, model=model) for model in models]

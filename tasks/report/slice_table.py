@@ -6,7 +6,7 @@ from typing import Any, Final
 import pandas as pd
 
 from tasks.params import Params
-from tasks.report import companions, numbers, takeaways, wording
+from tasks.report import companions, numbers, takeaways, terms, wording
 
 _CLEAN: Final = ("clean_difference", "clean_difference_low", "clean_difference_high")
 _MPC: Final = ("mpc_difference", "mpc_difference_low", "mpc_difference_high")
@@ -30,8 +30,8 @@ SLICE_HEADS: Final[Mapping[str, tuple[str, ...]]] = {
 """The columns of the page's slice table, each with those of slices.csv that it exports, in the order of the file."""
 
 _SHOWN: Final[Mapping[str, Callable[[Any], str]]] = {
-    "Task": lambda name: wording.TASK_NAMES[name],
-    "Metric": wording.metric,
+    "Task": lambda name: terms.TASK_NAMES[name],
+    "Metric": terms.metric,
     "Clean": wording.number,
     "rPC": wording.percent,
     "Δ clean": wording.change,

@@ -8,7 +8,7 @@ import pandas as pd
 
 from tasks import tables
 from tasks.params import Params
-from tasks.report import differences, numbers, shift, takeaways, verdict, wording
+from tasks.report import differences, numbers, shift, takeaways, terms, verdict, wording
 
 LIMIT: Final = 60_000
 """Characters; code hosts cut a comment off at 65,536."""
@@ -52,9 +52,9 @@ def summary(
 def _overview(params: Params, overview: pd.DataFrame) -> list[str]:
     rows = [
         [
-            wording.TASK_NAMES[row["task"]],
+            terms.TASK_NAMES[row["task"]],
             row["model"],
-            wording.metric(row["metric"]),
+            terms.metric(row["metric"]),
             wording.figure(*numbers.ends(row, "clean")),
             wording.figure(*numbers.ends(row, "mpc")),
             wording.share(*numbers.ends(row, "rpc")),
@@ -73,7 +73,7 @@ def _comparison(params: Params, slices: pd.DataFrame) -> list[str]:
     if params.baseline is None or table.empty:
         return []
     lines = [
-        f"- **{wording.TASK_NAMES[task]}.** {markdown_text(takeaways.gain_sentence(rows, model, params.baseline))}"
+        f"- **{terms.TASK_NAMES[task]}.** {markdown_text(takeaways.gain_sentence(rows, model, params.baseline))}"
         for task in tables.TASKS
         for model in params.models
         if len(rows := table[(table["task"] == task) & (table["model"] == model)])
@@ -86,7 +86,7 @@ def _comparison(params: Params, slices: pd.DataFrame) -> list[str]:
         [
             wording.place(row),
             row["model"],
-            wording.TASK_NAMES[row["task"]],
+            terms.TASK_NAMES[row["task"]],
             str(row["n_units"]),
             *(
                 f"{wording.difference(*numbers.ends(row, f'{name}_difference'))} {row[f'{name}_outcome']}"
@@ -109,7 +109,7 @@ def _gates(gates: pd.DataFrame) -> list[str]:
         [
             " ".join(verdict.STATUS_WORDS[row["status"]]),
             row["model"],
-            f"{wording.TASK_NAMES.get(row['task'], wording.headline(row['task']))}: {wording.metric(row['metric'])}",
+            f"{terms.TASK_NAMES.get(row['task'], wording.headline(row['task']))}: {terms.metric(row['metric'])}",
             verdict.where(row),
             verdict.observed(row),
             verdict.bound(row),
@@ -129,7 +129,7 @@ def _slices(params: Params, slices: pd.DataFrame) -> list[str]:
         [
             wording.slice_name(row["slice"]),
             row["model"],
-            wording.TASK_NAMES[row["task"]],
+            terms.TASK_NAMES[row["task"]],
             str(row["n_units"]),
             wording.number(row["clean"]),
             wording.figure(*numbers.ends(row, "mpc")),

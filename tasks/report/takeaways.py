@@ -6,7 +6,7 @@ from typing import Any, Final
 import pandas as pd
 
 from tasks import tables
-from tasks.report import differences, numbers, wording
+from tasks.report import differences, numbers, terms, wording
 
 
 def map_takeaway(rows: pd.DataFrame, model: str) -> str:
@@ -55,7 +55,7 @@ def task_takeaway(overview: pd.DataFrame, task: str) -> str:
     if rows.empty:
         return "No model has an mPC: a requested cell is missing or has failed."
     best = _highest(rows, "mpc")
-    name = wording.metric(str(best["metric"]))
+    name = terms.metric(str(best["metric"]))
     if len(rows) == 1:
         return (
             f"{best['model']}: {name} {wording.figure(*numbers.ends(best, 'clean'))} on clean data,"
@@ -78,7 +78,7 @@ def slice_takeaway(table: pd.DataFrame) -> str:
     worst = _lowest(rows, "rpc")
     return (
         f"Least is kept on {wording.slice_name(worst['slice'])}: {worst['model']} keeps"
-        f" {wording.percent(worst['rpc'])} of its clean {wording.metric(worst['metric'])} there"
+        f" {wording.percent(worst['rpc'])} of its clean {terms.metric(worst['metric'])} there"
         f" ({wording.number(worst['clean'])} → {wording.figure(*numbers.ends(worst, 'mpc'))},"
         f" {worst['n_units']} units)."
     )

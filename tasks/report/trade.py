@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from tasks import tables
-from tasks.report import figures, numbers, wording
+from tasks.report import figures, numbers, terms, wording
 
 CORNERS: Final = (
     (1, 1, "right", "top", "better at both"),
@@ -29,7 +29,7 @@ def trade(rows: Sequence[Mapping[Any, Any]]) -> figures.Figure:
     for place, row in enumerate(rows):
         look = figures.style(models.index(row["shown"]))
         (x, *x_ends), (y, *y_ends) = (numbers.ends(row, f"{name}_difference") for name in ("clean", "mpc"))
-        words = wording.TASK_NAMES[row["task"]] + (f", {row['shown']}" if len(models) > 1 else "")
+        words = terms.TASK_NAMES[row["task"]] + (f", {row['shown']}" if len(models) > 1 else "")
         told = [wording.difference(value, low, high) for value, (low, high) in ((x, x_ends), (y, y_ends))]
         figure.add_trace(
             go.Scatter(
@@ -77,7 +77,7 @@ def takeaway(rows: Sequence[Mapping[Any, Any]]) -> str:
     """What each task gains or loses under corruption and on clean frames, as far as it is told apart."""
     many = len({row["shown"] for row in rows}) > 1
     parts = [
-        f"{wording.TASK_NAMES[row['task']]}{' of ' + row['shown'] if many else ''}: "
+        f"{terms.TASK_NAMES[row['task']]}{' of ' + row['shown'] if many else ''}: "
         f"{row['mpc_outcome'] or 'no figure'} under corruption, {row['clean_outcome'] or 'no figure'} on clean frames"
         for row in rows
         if not _none(row)

@@ -1,21 +1,18 @@
 """`stormglass publish --to`: a folder that is whole or not there, and a bucket over the real S3 protocol."""
 
 import importlib
-import os
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import fsspec
 import pytest
-import s3fs
-from moto.server import ThreadedMotoServer
 
 from flows import cli, delivery, runtime
 from tasks.errors import InputError, WorkFailed
+from tests import s3
 from tests.conftest import SmallRun
 
 PAGES = ["robustness/index.html", "comparison.html", "robustness.html"]
@@ -112,33 +109,14 @@ def test_a_copy_that_fails_leaves_the_last_one(reports: Path, tmp_path: Path, mo
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """An S3 server on loopback; its address."""
-    started = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    started.start()
-    host, port = started.get_host_and_port()
-    yield f"http://{host}:{port}"
-    started.stop()
+    with s3.serving() as address:
+        yield address
 
 
 @pytest.fixture
-def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A client of a server that has the bucket `reports`; the environment leads there."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": server,
-        "AWS_ACCESS_KEY_ID": "someone",
-        "AWS_SECRET_ACCESS_KEY": "a key",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_CONFIG_FILE": os.devnull,
-        "NO_PROXY": "127.0.0.1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()
-    client = boto3.client("s3", endpoint_url=server)
-    client.create_bucket(Bucket="reports")
-    yield client
-    s3fs.S3FileSystem.clear_instance_cache()
+def bucket(server: str) -> Iterator[Any]:
+    with s3.bucket(server, "reports") as client:
+        yield client
 
 
 def test_a_bucket(reports: Path, bucket: Any) -> None:

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tasks import gates
@@ -96,6 +97,32 @@ def test_the_slowest_frames_are_named():
     assert found[0]["detections"] == 3 + found[0]["frame"] % 7
     assert found[0]["times"] == amounts.amount(max(walls.values()) / np.median(list(walls.values())))
     assert found[0]["stage"].startswith("infer (+")
+
+
+def test_crowded_scenes_are_named_and_enter_no_figure():
+    run, charts = params(), {}
+    table = latency_factory.table(list(run.models), cells=CELLS, crowded=[3, 250])
+    scores = report_factory.scores(run, tasks=list(TASKS))
+    judged = gates.evaluate(run, scores, table)
+    frames = pd.DataFrame({"frame_id": range(300), "clip_id": [f"clip-{i // 100}" for i in range(300)]})
+    frames["frame_index"] = frames["frame_id"] % 100
+    found = latency.latency(run, scores, table, judged, charts, frames)
+    first = found["slowest"][:5]
+    assert len(found["slowest"]) == 10
+    assert {(line["clip"], line["frame"]) for line in first[:2]} == {("clip-0", 3), ("clip-2", 50)}
+    assert [line["scene"] for line in first] == ["crowded"] * 2 + ["spread"] * 3
+    assert [line["detections"] for line in first[:2]] == [40, 40]
+    slow = max((3, 250), key=lambda frame: sum(latency_factory.stages("crossing-v1", frame).values()))
+    took = latency_factory.stages("crossing-v1", slow)
+    assert first[0]["longest"] == f"infer ({wording.percent(took['infer'] / sum(took.values()))})"
+    assert f"Its most crowded scenes take up to {first[0]['ms']} ms." in found["told"][0]
+    without, plain = {}, latency_factory.table(list(run.models), cells=CELLS)
+    other = section(run=run, table=plain, charts=without)
+    assert charts == without
+    for key in ("lines", "stages", "frames", "budgets", "accuracy"):
+        assert found[key] == other[key]
+    assert "crowded" not in other["told"][0]
+    assert other["slowest"][0]["clip"] == "–"
 
 
 def test_worth_against_cost_needs_two_models():
