@@ -6,6 +6,7 @@ model loaded for each cell, one image a call, COCOeval with its defaults.
 
 import contextlib
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -16,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from tasks import models
 from tasks.class_map import resolve
 from tasks.corruptions import reference
+from tasks.models.outputs import Output
 from tasks.params import Model
 
 
@@ -42,7 +44,7 @@ class Corrupted(Dataset[tuple[int, Any]]):
 
 
 def run(
-    annotations: Path, images: Path, model: Model, folder: Path, cells: list[tuple[str, int]]
+    annotations: Path, images: Path, model: Model, folder: Path, cells: list[tuple[str, int]], *, device: str = "cpu"
 ) -> list[dict[str, Any]]:
     """AP and seconds of each cell.
 
@@ -52,18 +54,15 @@ def run(
         model: as in params; loaded again for each cell, with all processors.
         folder: what the model's paths start from.
         cells: (corruption, severity); severity 0 is clean.
+        device: where the model runs.
     """
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
     found = []
     for name, severity in cells:
         start = perf_counter()
-        with contextlib.redirect_stdout(io.StringIO()):
-            truth = COCO(str(annotations))
+        truth = read_truth(annotations)
         names = {category["id"]: category["name"] for category in truth.dataset["categories"]}
         category_of = resolve(model, models.describe(model, folder=folder)["object"], names)
-        detector = models.load(model, folder=folder, device="cpu")
+        detector = models.load(model, folder=folder, device=device)
         loader = DataLoader(
             Corrupted(truth.dataset, images, name, severity),
             batch_size=1,
@@ -73,17 +72,39 @@ def run(
         rows = []
         for ((key, pixels),) in loader:
             (output,) = detector.predict([pixels])
-            for box, score, kind in zip(output.boxes.tolist(), output.scores, output.class_ids, strict=True):
-                xywh = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
-                known = category_of[int(kind)]
-                rows.append({"image_id": key, "category_id": known, "bbox": xywh, "score": float(score)})
-        ap = 0.0
-        if rows:
-            with contextlib.redirect_stdout(io.StringIO()):
-                evaluation = COCOeval(truth, truth.loadRes(rows), "bbox")
-                evaluation.evaluate()
-                evaluation.accumulate()
-                evaluation.summarize()
-            ap = float(evaluation.stats[0])
+            rows += results(key, output, category_of)
+        ap = average_precision(truth, rows)
         found.append({"name": name, "severity": severity, "ap": ap, "seconds": perf_counter() - start})
     return found
+
+
+def read_truth(annotations: Path) -> Any:
+    """COCO's own reader of a file of annotations, quiet."""
+    from pycocotools.coco import COCO
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        return COCO(str(annotations))
+
+
+def results(image_id: int, output: Output, category_of: Mapping[int, int | None]) -> list[dict[str, Any]]:
+    """A frame's boxes as COCO results, those of classes that the data set lacks left out."""
+    rows = []
+    for box, score, kind in zip(output.boxes.tolist(), output.scores, output.class_ids, strict=True):
+        if (known := category_of[int(kind)]) is not None:
+            xywh = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
+            rows.append({"image_id": image_id, "category_id": known, "bbox": xywh, "score": float(score)})
+    return rows
+
+
+def average_precision(truth: Any, rows: list[dict[str, Any]]) -> float:
+    """AP by COCOeval with its defaults; 0 without a box."""
+    from pycocotools.cocoeval import COCOeval
+
+    if not rows:
+        return 0.0
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(truth, truth.loadRes(rows), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return float(evaluation.stats[0])

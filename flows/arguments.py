@@ -90,6 +90,19 @@ def parser() -> argparse.ArgumentParser:
     followed.add_argument("--log", action="store_true", help="the JSON says what was made of every box in every frame")
     followed.add_argument("--force", action="store_true", help="write over what is there")
     _add_versions(add)
+    look = of_run(add("scan", "Look once at what has arrived in footage.inbox, and say what accuracy to expect there."))
+    look.add_argument(
+        "--retry",
+        action="append",
+        default=[],
+        metavar="CLIP_ID",
+        help="a broken or failed clip to try again; several times",
+    )
+    of_run(add("serve", "Scan by the schedule of params until Ctrl-C, and alert when no scan completes."))
+    taken = of_run(add("adopt", "Draw frames of a scan for labelling, and score the model on them once labelled."))
+    taken.add_argument("scan", metavar="RUN", help="the scan's name, such as 20261122T031500Z")
+    taken.add_argument("--frames", type=_positive, metavar="N", help="how many to draw (100)")
+    taken.add_argument("--labels", type=Path, metavar="FILE.json", help="COCO labels of frames drawn before")
     of_run(add("ui", "Keep the run's Prefect server up and print its address."))
     return whole
 

@@ -178,6 +178,38 @@ def _version(arguments: argparse.Namespace) -> None:
     print("\n".join(make(_params(arguments), arguments.params, arguments.model, **asked)))
 
 
+def _scan(arguments: argparse.Namespace) -> None:
+    run = _params(arguments)
+    ready = runtime.launch(run.layout.root, prefect=run.params.run.prefect)
+    from flows import footage
+
+    footage.retry(run, arguments.retry)
+    ready()
+    footage.scan(params=str(arguments.params), out=str(run.layout.root))
+
+
+def _adopt(arguments: argparse.Namespace) -> None:
+    from flows import adopt
+
+    run = _params(arguments)
+    if arguments.labels is None:
+        lines = adopt.draw(run, arguments.scan, count=arguments.frames or adopt.FRAMES)
+    elif arguments.frames is not None:
+        raise InputError("adopt: expected --frames, to draw frames, or --labels, to take labels back, got both.")
+    else:
+        lines = adopt.score(run, arguments.scan, arguments.labels)
+    print("\n".join(lines))
+
+
+def _serve(arguments: argparse.Namespace) -> None:
+    run = _params(arguments)
+    ready = runtime.launch(run.layout.root)
+    from flows import serve
+
+    ready()
+    serve.keep(run, arguments.params)
+
+
 def _ui(arguments: argparse.Namespace) -> None:
     run = _params(arguments)
     ready = runtime.launch(run.layout.root)
@@ -211,6 +243,9 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "export": _version,
     "quantize": _version,
     "adapt": _version,
+    "scan": _scan,
+    "serve": _serve,
+    "adopt": _adopt,
     "ui": _ui,
 }
 """By name; an exit status, or None where the command is done."""

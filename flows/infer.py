@@ -24,7 +24,7 @@ def infer(
     total, left = work.n_parts, work.n_missing
     print(f"infer: {total} parts, {total - left} already in the store", file=sys.stderr, flush=True)
     with elsewhere.services():
-        if left:
+        if left or work.units:  # a unit without parts is left to look at
             with progress.parts("infer", left) as done:
                 inference.take_recorded(work, done=done)
                 if work.units:

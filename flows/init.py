@@ -74,11 +74,17 @@ failures: {}                    # e.g. blind: {task: detection, max_score: 0.3, 
 
 report: {form: file, pictures: 240, directory_pictures: 2000}   # directory: a folder with more pictures, too
 
+footage: null                   # new footage, looked at by `stormglass serve` (docs/footage.md of stormglass), e.g.
+  # inbox: footage/inbox
+  # model: mine
+  # cron: "*/15 * * * *"
+
 run:
   device: auto                  # auto, cpu, cuda or cuda:N
   workers: auto
   batch_size: auto
-  precision: float32
+  precision: float32            # of networks that torch runs: bfloat16, on CUDA also float16
+  compile: false                # true: such networks through torch.compile
   unit_limit_s: 1800
   retries: 2
   prefect: true                 # false: the same work without a server
@@ -100,7 +106,8 @@ stages:
       - tables
   infer:
     cmd: stormglass infer
-    params: [dataset, models, corruptions, severities, scale_to, latency, run.seed, run.precision]
+    params: [dataset, models, corruptions, severities, scale_to, latency, run.seed, run.precision,
+             run.compile]
     deps:
       - ${dataset.path}
       - tables
@@ -173,11 +180,13 @@ stages:
 GITIGNORE: Final = """\
 .stormglass/
 dvc_plots/
+/footage/
 """
 
 DVCIGNORE: Final = """\
 .stormglass
 __pycache__
+/footage
 """
 
 FILES: Final = {"params.yaml": PARAMS, "dvc.yaml": DVC, ".gitignore": GITIGNORE, ".dvcignore": DVCIGNORE} | {

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -67,6 +68,8 @@ def settings(home: Path) -> dict[str, str]:
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",  # the defaults drop records past ~2,000 tasks
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "200",
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+        # In memory, which is the default, a server that ends takes with it who holds a slot, and the slot stays taken.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "PREFECT_TASKS_RUNNER_THREAD_POOL_MAX_WORKERS": "4",
         "PREFECT_LOGGING_LEVEL": "WARNING",
@@ -83,10 +86,11 @@ def start(home: Path) -> Server:
         server = find(home)
         if server is not None and server.alive:
             return server
+        before = "" if server is None else server.url  # some may still know it by that
         (home / "server.json").unlink(missing_ok=True)
         with (home / "server.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "flows.server", str(home)],
+                [sys.executable, "-m", "flows.server", str(home), before],
                 cwd=Path(__file__).parent.parent,  # wherever the command was given, `flows` is found
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -129,6 +133,14 @@ def stop(home: Path) -> None:
         os.kill(server.pid, signal.SIGTERM)
         with contextlib.suppress(psutil.Error):
             psutil.Process(server.pid).wait(timeout=30)
+
+
+def leave(home: Path) -> None:
+    """This process needs the server of `home` no more; the last one that says so ends it."""
+    (home / "users" / str(os.getpid())).unlink(missing_ok=True)
+    with _locked(home):
+        if not _used(home):
+            stop(home)
 
 
 def _no_server(home: Path) -> WorkFailed:
@@ -174,10 +186,20 @@ def _locked(home: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def serve(home: Path, *, idle_s: float) -> None:
-    """Be the server of `home` until nobody has used it for `idle_s`, or `home` is gone."""
+def serve(home: Path, before: str = "", *, idle_s: float) -> None:
+    """Be the server of `home` until nobody has used it for `idle_s`, or `home` is gone.
+
+    Args:
+        home: its folder.
+        before: the URL of an earlier one, which is taken again if it is free.
+        idle_s: seconds.
+    """
     door = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    door.bind(("127.0.0.1", 0))  # loopback only; the system gives a free port
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        door.bind(("127.0.0.1", urllib.parse.urlsplit(before).port or 0))  # loopback only
+    except OSError:
+        door.bind(("127.0.0.1", 0))  # the system gives a free port
     port = door.getsockname()[1]
     url = f"http://127.0.0.1:{port}/api"
     address = {"PREFECT_API_URL": url, "PREFECT_SERVER_API_HOST": "127.0.0.1", "PREFECT_SERVER_API_PORT": str(port)}
@@ -207,4 +229,4 @@ def _watch(server: "object", home: Path, idle_s: float) -> None:
 
 
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]), idle_s=float(os.environ.get("STORMGLASS_SERVER_IDLE_S", IDLE_S)))
+    serve(Path(sys.argv[1]), *sys.argv[2:], idle_s=float(os.environ.get("STORMGLASS_SERVER_IDLE_S", IDLE_S)))

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,18 +14,12 @@ from tasks import models
 from tasks.data import frames as decoding
 from tasks.data import video
 from tasks.errors import InputError
-from tasks.exports import tracks, trails
+from tasks.exports import annotated, tracks
 from tasks.exports.tracks import Box
 from tasks.models import recorded, tracking
 from tasks.models.outputs import Output
 from tasks.models.smoothing import smoothed
 from tasks.params import Tracker
-
-TRAIL_S: Final = 1.5
-"""How long a trail takes to fade."""
-
-LOST_S: Final = 0.5
-"""How long a track that has no box any more is shown at its last place."""
 
 BATCH: Final = 8
 
@@ -58,10 +52,9 @@ def write(run: Run, source: Path, target: Path, *, model: str | None, log: bool,
     images = [(frame.pixels for frame in video.read(source))] if tracking.looks_at_frames(how) else None
     (ids,) = tracking.track([detections], tracker=how, frame_rate=float(facts.rate), images=images)
     settings = tracking.settings(how) | ({"smooth": how.smooth} if how.smooth else {})
-    starting = settings.get("track_activation_threshold", settings.get("high_conf_det_threshold", 0))
     places = smoothed([output.boxes for output in outputs], ids, how.smooth)
     shown = [(here, output.scores, output.class_ids) for here, output in zip(places, outputs, strict=True)]
-    boxes = tracks.boxes(shown, ids, least_score=float(starting))
+    boxes = tracks.boxes(shown, ids, least_score=tracking.starting_score(how))
     document = {
         "source": source.name,
         "frames": len(boxes),
@@ -70,7 +63,7 @@ def write(run: Run, source: Path, target: Path, *, model: str | None, log: bool,
         "tracker": {"name": how.name, **settings},
         **tracks.document(boxes, classes, log=log),
     }
-    drawn = _drawn(source, facts, outputs, boxes, classes)
+    drawn = annotated.drawn(source, facts, [output.masks for output in outputs], boxes, classes)
     _write(made, drawn, facts, boxes, document)
     return [
         f"{len(document['tracks'])} track(s) in {len(boxes)} frames by {name} and {how.name}:",
@@ -108,7 +101,8 @@ def _check(source: Path, made: Sequence[Path], *, force: bool) -> None:
 def _predicted(run: Run, name: str, source: Path, facts: video.Facts) -> list[Output]:
     """What the model says of each frame, without label maps: they would fill the memory and are not shown."""
     params = run.params
-    loaded = models.load(params.models[name], folder=params.folder, device=params.run.device)
+    execution = models.Execution.of(params.run)
+    loaded = models.load(params.models[name], folder=params.folder, device=params.run.device, execution=execution)
     frames = (frame.pixels for frame in video.read(source))
     found: list[Output] = []
     with progress.parts("detect", facts.count or 0, "frames") as done:
@@ -119,20 +113,6 @@ def _predicted(run: Run, name: str, source: Path, facts: video.Facts) -> list[Ou
     if not found:
         raise InputError(f"The video {source} holds no frame.")
     return found
-
-
-def _drawn(
-    source: Path,
-    facts: video.Facts,
-    outputs: Sequence[Output],
-    boxes: Sequence[Sequence[Box]],
-    classes: Mapping[int, str],
-) -> Iterator[video.Timed]:
-    rate = float(facts.rate)
-    pen = trails.Trails(classes, trail_frames=round(TRAIL_S * rate))
-    gone = tracks.lost(boxes, for_frames=round(LOST_S * rate))
-    for frame, output, here, lost in zip(video.read(source), outputs, boxes, gone, strict=True):
-        yield video.Timed(pen.draw(frame.pixels, here, lost, output.masks), frame.ticks)
 
 
 def _write(

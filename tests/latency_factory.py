@@ -27,6 +27,7 @@ def table(
     cells: Sequence[tuple[str, str, int]] = ((tables.CLEAN, tables.CLEAN, 0),),
     absent: dict[str, str] | None = None,
     busy: float = 0.98,
+    crowded: Sequence[int] = (),
 ) -> pd.DataFrame:
     """The table.
 
@@ -37,6 +38,7 @@ def table(
         cells: corruption, family and severity; each further one takes 10 % longer.
         absent: model to why it was not measured.
         busy: the processor's time over that on the clock.
+        crowded: frames of the most crowded scenes, measured apart: twice as long, 40 detections.
     """
     rows = []
     for at, model in enumerate(models):
@@ -57,6 +59,12 @@ def table(
                     {**here, "batch_size": 8, "fact": "batch_ms", "value": 64 * factor * (1 + 0.02 * (batch % 3))}
                     for batch in range(12)
                 ]
+        for frame in crowded:
+            took = stages(model, frame, factor=2 * factor)
+            facts = {f"{stage}_ms": ms for stage, ms in took.items()}
+            facts |= {"wall_ms": sum(took.values()), "detections": 40.0}
+            here = {**blank, "corruption": tables.CROWDED, "family": tables.CLEAN, "severity": 0, "frame_id": frame}
+            rows += [{**here, "fact": fact, "value": value} for fact, value in facts.items()]
     made = pd.DataFrame(rows)
     for model, why in (absent or {}).items():
         row: dict[str, object] = dict.fromkeys(tables.SCHEMAS["latency"].names)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 
-from tasks.inference import facts, latency, planning, results, workers
+from tasks.inference import facts, latency, looks, planning, results, workers
 from tasks.inference.bench import Spec
 from tasks.inference.planning import Part, Plan, Unit
 from tasks.inference.recording import check_recorded, take_recorded
@@ -56,8 +56,10 @@ def run(work: Plan, pool: Pool, unit: Unit, *, done: Callable[[Part], None]) -> 
         PoolClosed: the run is being ended.
     """
     parts = tuple(part for part in unit.parts if not work.store.has(part.key))  # a second try has less to do
+    unseen = tuple(look for look in unit.looks if work.store.kept(looks.TABLE, look.key) is None)
     try:
-        pool.run(Unit(unit.corruption, unit.shard, parts), limit_s=work.params.run.unit_limit_s, done=done)
+        again = Unit(unit.corruption, unit.shard, parts, unseen)
+        pool.run(again, limit_s=work.params.run.unit_limit_s, done=done)
     except UnitFailed as error:
         work.messages.update(error.messages)
         raise

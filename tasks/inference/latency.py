@@ -8,15 +8,15 @@ import pandas as pd
 
 from tasks import tables
 from tasks.inference import measuring, workers
-from tasks.inference.bench import batch_size
+from tasks.inference.batches import on_processor
 from tasks.inference.facts import device_name
 from tasks.inference.measuring import Place, Spec
 from tasks.inference.planning import Plan, levels_of
 from tasks.models import elsewhere, recorded
-from tasks.params import Latency
+from tasks.params import Latency, Params
 from tasks.store import part_key
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Rises when what is measured changes."""
 
 FILE: Final = "latency.parquet"
@@ -51,6 +51,7 @@ def _facts(plan: Plan, name: str, wanted: Latency, say: Callable[[str], None]) -
         "latency": VERSION,
         "parts": clean,  # which follow from the model, its tracker and the frames
         "frames": spec.frames["frame_id"].tolist(),
+        "scenes": [scene["frame_id"].tolist() for scene in spec.scenes],
         "places": [asdict(place) for place in spec.places],
         "scale_to": plan.params.scale_to,
         "device": device_name(spec.device),
@@ -81,6 +82,8 @@ def _spec(plan: Plan, name: str, wanted: Latency) -> Spec:
     params, device = plan.params, plan.devices[0]
     frames = tables.read("frames", plan.layout.tables / "frames.parquet")
     scored = tables.select(frames, split=params.dataset.split, limit=params.dataset.limit)
+    quality = tables.read("quality", plan.layout.tables / "quality.parquet")
+    chosen = measuring.spread(scored, wanted.frames)
     places = [Place()]
     for choice in params.choices():
         levels = dict(levels_of(choice, params))
@@ -89,12 +92,23 @@ def _spec(plan: Plan, name: str, wanted: Latency) -> Spec:
     return Spec(
         params=params,
         name=name,
-        frames=measuring.spread(scored, wanted.frames),
+        frames=chosen,
         places=tuple(places),
         device=device,
         threads=wanted.threads,
-        batch_size=batch_size(params, device),
+        batch_size=_batch_size(params, chosen, device),
+        scenes=measuring.crowded(scored, quality),
     )
+
+
+def _batch_size(params: Params, frames: pd.DataFrame, device: str) -> int | None:
+    """As a run has it for these frames; None where a run finds it by trying."""
+    if params.run.batch_size != "auto":
+        return int(params.run.batch_size)
+    if device.startswith("cuda"):
+        return None
+    sizes = zip(frames["height_px"], frames["width_px"], strict=True)
+    return min(on_processor(int(height), int(width)) for height, width in sizes)
 
 
 def _absent(name: str, status: str, note: str) -> pd.DataFrame:

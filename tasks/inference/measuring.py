@@ -15,9 +15,10 @@ import pandas as pd
 from tasks import models, tables
 from tasks.corruptions import corrupt_stream
 from tasks.data.frames import FrameReader
-from tasks.inference.bench import out_of_memory
+from tasks.inference.batches import fitting, out_of_memory
 from tasks.inference.facts import device_name
 from tasks.inference.rows import Rows, mask_boxes
+from tasks.models import Execution
 from tasks.models.outputs import Output, watched
 from tasks.models.tracking import ClipTracker, looks_at_frames
 from tasks.params import Params
@@ -30,6 +31,12 @@ RUN: Final = 32
 
 BATCHES: Final = 10
 """Timed for frames/s, of as many frames as they take, over again where there are too few: enough for an interval."""
+
+SCENES: Final = 5
+"""The most crowded frames, as many as the page shows of each model."""
+
+LEAD: Final = 7
+"""Frames before a crowded one, so that the tracker has something to follow there; they do not count."""
 
 MB: Final = 1e6
 """Bytes."""
@@ -55,7 +62,8 @@ class Spec:
         name: of the model.
         frames: rows of the table `frames`, as `spread` chooses them.
         places: the cells; clean comes first.
-        batch_size: for frames/s.
+        scenes: rows of `frames`, the crowded frame last, as `crowded` chooses them.
+        batch_size: for frames/s; None: as many as fit into the device's memory.
     """
 
     params: Params
@@ -64,7 +72,8 @@ class Spec:
     places: tuple[Place, ...]
     device: str
     threads: int
-    batch_size: int
+    batch_size: int | None
+    scenes: tuple[pd.DataFrame, ...] = ()
 
 
 def spread(frames: pd.DataFrame, count: int) -> pd.DataFrame:
@@ -81,6 +90,31 @@ def spread(frames: pd.DataFrame, count: int) -> pd.DataFrame:
     chosen = np.unique(np.linspace(0, len(starts) - 1, needed).round().astype(int))
     found: pd.DataFrame = pd.concat([starts[at] for at in chosen], ignore_index=True)
     return found
+
+
+def crowded(frames: pd.DataFrame, quality: pd.DataFrame, *, count: int = SCENES) -> tuple[pd.DataFrame, ...]:
+    """The frames with the most annotated objects, each after at most LEAD frames that come before it in its clip.
+
+    No two of them share a frame, so that a long crowd is one scene. Of frames as crowded as each other the earlier.
+
+    Args:
+        frames: the scored rows of the table `frames`, each clip's together and in order.
+        quality: the table `quality`, whose `crowding` counts objects.
+        count: how many; fewer where other frames show nothing.
+    """
+    rows = frames.reset_index(drop=True)
+    objects = rows["frame_id"].map(quality.set_index("frame_id")["crowding"]).fillna(0).to_numpy(int)
+    within = rows.groupby("clip_id", sort=False).cumcount().to_numpy()
+    taken = np.zeros(len(rows), dtype=bool)
+    scenes: list[pd.DataFrame] = []
+    for at in np.argsort(-objects, kind="stable"):
+        first = int(at) - min(LEAD, int(within[at]))
+        if len(scenes) == count or not objects[at]:
+            break
+        if not taken[first : at + 1].any():
+            taken[first : at + 1] = True
+            scenes.append(rows.iloc[first : at + 1])
+    return tuple(scenes)
 
 
 class Clock:
@@ -124,7 +158,13 @@ class _Measuring:
         with contextlib.suppress(OSError):  # forget the peak of the imports, where the system lets us
             Path("/proc/self/clear_refs").write_text("5")
         self._before_mb = _memory_mb("VmRSS")
-        self._predictor = models.load(self._model, folder=spec.params.folder, device=spec.device, threads=spec.threads)
+        self._predictor = models.load(
+            self._model,
+            folder=spec.params.folder,
+            device=spec.device,
+            threads=spec.threads,
+            execution=Execution.of(spec.params.run),
+        )
         self._rows: list[dict[str, Any]] = []
 
     def table(self) -> pd.DataFrame:
@@ -146,7 +186,12 @@ class _Measuring:
                 self._add(place, "process_memory_mb", _memory_mb("VmHWM"))
                 if self._spec.device.startswith("cuda"):
                     self._add(place, "peak_device_memory_mb", self._taken_mb())
-        size, batches = self._batches(self._spec.batch_size)
+        for scene in self._spec.scenes:
+            *_, (row, facts) = self._clip(scene, Place())
+            if len(scene) > 1 or pd.isna(row["source_index"]):
+                for fact, value in facts.items():
+                    self._add(Place(tables.CROWDED), fact, value, frame_id=int(row["frame_id"]))
+        size, batches = self._batches(self._spec.batch_size or self._fitting())
         for ms in batches:
             self._add(Place(), "batch_ms", ms, batch_size=size)
         device = device_name(self._spec.device)
@@ -213,6 +258,13 @@ class _Measuring:
             first_frame=int(clip["frame_index"].iloc[0]),
         )
         return iter(list(made))
+
+    def _fitting(self) -> int:
+        """How many of the largest frames the device takes at once."""
+        frames = self._spec.frames
+        largest = int((frames["height_px"].astype(int) * frames["width_px"].astype(int)).to_numpy().argmax())
+        (image,) = self._reader.read(frames.iloc[largest : largest + 1])
+        return fitting([self._predictor], image, self._spec.device)
 
     def _batches(self, size: int) -> tuple[int, list[float]]:
         """Milliseconds of each batch of decoded frames, after one that does not count; where memory runs out they are

@@ -9,7 +9,8 @@ from typing import Any, Final
 from tasks import models, tables
 from tasks.corruptions import Corruption, check_choice, find, strength
 from tasks.errors import InputError
-from tasks.inference import shards
+from tasks.inference import looks, shards
+from tasks.inference.looks import Look
 from tasks.inference.shards import Shard
 from tasks.layout import Layout, slug
 from tasks.models import recorded, tracking
@@ -54,11 +55,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Unit:
-    """The unit of scheduling: one corruption at all its severities, one shard, every model that still needs it."""
+    """The unit of scheduling: one corruption at all its severities, one shard, every model that still needs it.
+
+    `looks`: those that are left to take of what the models see, or would.
+    """
 
     corruption: str
     shard: Shard = field(repr=False)
     parts: tuple[Part, ...] = field(repr=False)
+    looks: tuple[Look, ...] = field(default=(), repr=False)
 
     @property
     def name(self) -> str:
@@ -90,7 +95,9 @@ class Plan:
     Attributes:
         units: what is left, shard by shard, so that a worker's decoded frames serve all corruptions.
         recordings: what is left to be read, by its file or folder: before the units, which may track what it says.
-        messages: why the last try at a part failed, by the part's key; filled while units run.
+        messages: why the last try at a part or look failed, by its key; filled while units run.
+        looks: what sampled frames look like, of every cell that a model is run on: where all predictions are recorded,
+            no pixel is read.
     """
 
     params: Params
@@ -103,6 +110,7 @@ class Plan:
     units: list[Unit]
     recordings: dict[Path, list[tuple[Shard, Part]]] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
+    looks: list[tuple[CorruptionChoice, Shard, Look]] = field(default_factory=list)
 
     @property
     def n_parts(self) -> int:
@@ -136,7 +144,9 @@ def make(params: Params, layout: Layout, *, devices: tuple[str, ...]) -> Plan:
         descriptions[name] = models.describe(model, folder=params.folder, classes=classes)
         models.check_class_map(model, descriptions[name], classes)
         fingerprints[name] = models.fingerprint(model, folder=params.folder)
-    made_by = {"seed": params.run.seed, "device": devices[0].split(":")[0], "precision": params.run.precision}
+    device = devices[0].split(":")[0]
+    made_by = {"seed": params.run.seed, "device": device}
+    run_by = {name: _execution(model, params, device).decisive for name, model in params.models.items()}
     files = {
         name: recorded.cells(params.folder / model.weights_path)
         for name, model in params.models.items()
@@ -146,11 +156,18 @@ def make(params: Params, layout: Layout, *, devices: tuple[str, ...]) -> Plan:
     planned: set[str] = set()
     cells, units = [], []
     recordings: dict[Path, list[tuple[Shard, Part]]] = {}
-    for shard, choice in _asked(params, layout):
-        parts = []
+    taken: list[tuple[CorruptionChoice, Shard, Look]] = []
+    asked = _asked(params, layout)
+    step = looks.every(sum(len(shard.frames) for shard, choice in asked if choice.name == tables.CLEAN))
+    for shard, choice in asked:
+        parts, own = [], []
+        places = looks.sample(shard.frames, step) if choice != VALIDATION and len(files) < len(params.models) else ()
         for severity, level in levels_of(choice, params):
             amount, unit = _strength(choice, severity, level)
             corrupted_by = _corrupted_by(choice, severity, level, params.scale_to)
+            if places:
+                seen_by = {"corruption": corrupted_by, "seed": made_by["seed"], "device": made_by["device"]}
+                own.append(looks.make(severity, level, places, shard=shard.digest, decided_by=seen_by))
             for name, model in params.models.items():
                 if choice == VALIDATION and not _fitted(descriptions[name], files.get(name)):
                     continue
@@ -160,7 +177,7 @@ def make(params: Params, layout: Layout, *, devices: tuple[str, ...]) -> Plan:
                     absent = None if path else _absent(model, files[name], choice.name, severity)
                     decided_by = _recorded_by(path, shard, descriptions[name], digests)
                 else:
-                    decided_by = {"model": fingerprints[name], "corruption": corrupted_by, **made_by}
+                    decided_by = {"model": fingerprints[name], "corruption": corrupted_by, **made_by, **run_by[name]}
                 detections_by = {"format": PART_FORMAT, "shard": shard.digest, **decided_by}
                 tracker = None if choice == VALIDATION else model.tracker  # no track is fitted to
                 part = _part(name, tracker, severity, level, detections_by, path)
@@ -175,9 +192,11 @@ def make(params: Params, layout: Layout, *, devices: tuple[str, ...]) -> Plan:
             if part.recorded is not None and not store.has(part.detections, verify=True):
                 recordings.setdefault(part.recorded, []).append((shard, part))
         work = tuple(part for part in missing if part.recorded is None or part.tracked is not None)
-        if work:
-            units.append(Unit(choice.name, shard, work))
-    return Plan(params, layout, store, devices, fingerprints, descriptions, cells, units, recordings)
+        taken += [(choice, shard, look) for look in own]
+        unseen = tuple(look for look in own if store.kept(looks.TABLE, look.key) is None)
+        if work or unseen:
+            units.append(Unit(choice.name, shard, work, unseen))
+    return Plan(params, layout, store, devices, fingerprints, descriptions, cells, units, recordings, looks=taken)
 
 
 def _asked(params: Params, layout: Layout) -> list[tuple[Shard, CorruptionChoice]]:
@@ -197,6 +216,19 @@ def _asked(params: Params, layout: Layout) -> list[tuple[Shard, CorruptionChoice
 def _fitted(description: Mapping[str, Any], found: Mapping[recorded.Cell, Path] | None) -> bool:
     """Whether a model has confidences to fit to and, recorded, clean predictions at all."""
     return not set(tables.CALIBRATED).isdisjoint(description["tasks"]) and (found is None or recorded.CLEAN in found)
+
+
+def _execution(model: Model, params: Params, device: str) -> models.Execution:
+    """How a model is run; one that torch does not run has its precision from its file, whatever params say.
+
+    Raises:
+        InputError: the device cannot do it.
+    """
+    if not models.MODELS[model.adapter].torch:
+        return models.PLAIN
+    execution = models.Execution.of(params.run)
+    execution.check(device)
+    return execution
 
 
 def _store_url(params: Params) -> str:

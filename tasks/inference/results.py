@@ -1,6 +1,7 @@
 """What a run leaves: exactly the parts that params name, linked into predictions/, and a table of every cell."""
 
 import json
+import logging
 import os
 import shutil
 import uuid
@@ -12,8 +13,11 @@ import pandas as pd
 from tasks import tables
 from tasks.corruptions import displacement, find
 from tasks.displacement import FILE, WAVE
+from tasks.inference import looks
 from tasks.inference.planning import Plan, levels_of
 from tasks.layout import slug
+
+LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Failed:
 
 
 def link(plan: Plan) -> list[Failed]:
-    """Write predictions/, whole or not at all: the parts, the tables cells, coding and displacement, and models.json.
+    """Write predictions/, whole or not at all: the parts, cells, coding, displacement, quality, and models.json.
 
     Returns:
         The parts that are missing; their rows of `cells` carry the status `failed`.
@@ -100,6 +104,7 @@ def _fill(plan: Plan, folder: Path) -> list[Failed]:
     tables.write("cells", cells, folder / "cells.parquet")
     tables.write("coding", _coding(plan), folder / "coding.parquet")
     tables.write("displacement", _displacement(plan), folder / FILE)
+    tables.write("cell_quality", _quality(plan), folder / "quality.parquet")
     described = {
         name: {**plan.descriptions[name], "fingerprint": plan.fingerprints[name]} for name in plan.params.models
     }
@@ -155,3 +160,24 @@ def _displacement(plan: Plan) -> pd.DataFrame:
                 ids = own["frame_id"].tolist()
                 rows += [{**place, "frame_id": ids[at], **dict(zip(WAVE, wave, strict=True))} for at, wave in waves]
     return pd.DataFrame(rows, columns=tables.SCHEMAS["displacement"].names)
+
+
+def _quality(plan: Plan) -> pd.DataFrame:
+    """What sampled frames of every cell look like, by corruption as params name them; the log says what is lacking."""
+    columns = tables.SCHEMAS["cell_quality"].names
+    corruptions = list(dict.fromkeys(choice.name for choice, _, _ in plan.looks))
+    found, lacking = [pd.DataFrame(columns=columns)], []
+    for choice, shard, look in sorted(plan.looks, key=lambda item: (corruptions.index(item[0].name), item[2].severity)):
+        rows = plan.store.kept(looks.TABLE, look.key)
+        if rows is None:
+            lacking.append(
+                f"{choice.name} {look.severity}, {shard.name}: {plan.messages.get(look.key, 'not measured')}"
+            )
+            continue
+        frames = shard.frames.iloc[list(look.places)].reset_index(drop=True)
+        camera = frames["camera"].astype("string") if "camera" in frames else None
+        rows = rows.assign(corruption=choice.name, family=choice.family, severity=look.severity)
+        found.append(rows.assign(clip_id=frames["clip_id"], camera=camera)[columns])
+    if lacking:
+        LOGGER.warning("predictions/quality.parquet lacks %d looks at cells, such as %s", len(lacking), lacking[0])
+    return pd.concat(found[1:] or found, ignore_index=True)

@@ -22,6 +22,7 @@ _THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
 _SETTINGS: Final = {
     **dict.fromkeys(_THREADS, "1"),
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    "TORCHINDUCTOR_COMPILE_THREADS": "1",  # else torch.compile leaves processes behind a worker that is killed
     "NO_ALBUMENTATIONS_UPDATE": "1",
 }
 """One thread a process: sums are taken in one order, so that digits do not depend on how many workers there are."""
@@ -85,6 +86,7 @@ class Worker:
             InputError: a model cannot be loaded because of what the user gave.
         """
         left = {part.key: part for part in unit.parts}
+        looks = [look.key for look in unit.looks]
         try:
             self._ready()
             self._pipe.send(unit)
@@ -98,11 +100,12 @@ class Worker:
         except TimeoutError:
             self._restart()
             raise UnitFailed(
-                dict.fromkeys(left, f"outran run.unit_limit_s ({limit_s:g} s) and was stopped"), again=True
+                dict.fromkeys([*left, *looks], f"outran run.unit_limit_s ({limit_s:g} s) and was stopped"), again=True
             ) from None
         except (EOFError, OSError):
             code = self._restart()
-            raise UnitFailed(dict.fromkeys(left, f"the worker process died ({_exit(code)})"), again=True) from None
+            message = f"the worker process died ({_exit(code)})"
+            raise UnitFailed(dict.fromkeys([*left, *looks], message), again=True) from None
         if content:
             raise UnitFailed(
                 {failure.part.key: failure.message for failure in content},

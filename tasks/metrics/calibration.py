@@ -156,7 +156,8 @@ def temperature(probabilities: npt.NDArray[np.floating], labels: Ints) -> float:
 
 
 def apply_temperature(probabilities: npt.NDArray[np.floating], t: float) -> npt.NDArray[np.floating]:
-    """softmax(log p / T), (N, K) of the same dtype; 0 for a class that the model does not know. The order stays.
+    """softmax(log p / T), (N, K) of the same dtype; 0 for a class that the model does not know, and in rows without any
+    probability for all of them. The order stays.
 
     Raises:
         InputError: `t` is no positive number.
@@ -169,6 +170,7 @@ def apply_temperature(probabilities: npt.NDArray[np.floating], t: float) -> npt.
         raise InputError(f"Expected a temperature above 0, got {t}.")
     powers = np.exp(_logits(probabilities) / t)
     scaled: npt.NDArray[np.floating] = (powers / powers.sum(axis=1, keepdims=True)).astype(probabilities.dtype)
+    scaled[~(probabilities > 0).any(axis=1)] = 0
     return scaled
 
 

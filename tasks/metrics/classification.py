@@ -36,11 +36,26 @@ def in_dataset_classes(
     return found
 
 
+def answered(scores: npt.NDArray[np.float32]) -> Ints:
+    """(N,) the position of each frame's class, that of the greatest score; -1, no class of the data set, where all of
+    the model's probability lies on classes that the data set lacks: that is wrong whatever is true.
+
+    Args:
+        scores: (N, K) as `in_dataset_classes` gives them.
+
+    Examples:
+        >>> answered(np.array([[0.1, 0.3], [0.0, -1.0]], np.float32)).tolist()
+        [1, -1]
+    """
+    best: Ints = np.where(scores.max(axis=1) > 0, scores.argmax(axis=1), -1)
+    return best
+
+
 def figures(scores: npt.NDArray[np.float32], labels: Ints, frames: Bools | None = None) -> dict[str, Floats]:
     """accuracy, macro_f1 and, with more than five classes, top5 over the labelled frames chosen.
 
     Args:
-        scores: (N, K) for each class of the data set; the greatest is the prediction.
+        scores: (N, K) for each class of the data set; the prediction is what `answered` says.
         labels: (N,) the position of the true class, -1 without one.
         frames: (N,) the frames that count; None for all.
 
@@ -56,17 +71,19 @@ def figures(scores: npt.NDArray[np.float32], labels: Ints, frames: Bools | None 
     import torch
     from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
-    given = torch.from_numpy(np.ascontiguousarray(scores[chosen]))
+    best = answered(scores[chosen])
+    given = torch.from_numpy(_without(scores[chosen], best, labels[chosen]))
     truth = torch.from_numpy(labels[chosen])
-    best = given.argmax(dim=1)
     n_truth = np.bincount(labels[chosen], minlength=n_classes)
-    occurs = (n_truth + np.bincount(best.numpy(), minlength=n_classes)) > 0
-    # One class alone is no multiclass problem to torchmetrics: it is asked for two, the second of which never occurs.
-    asked = max(n_classes, 2)
-    f1 = multiclass_f1_score(best, truth, num_classes=asked, average=None).numpy()[:n_classes].astype(float)
-    recall = multiclass_accuracy(best, truth, num_classes=asked, average=None).numpy()[:n_classes].astype(float)
+    occurs = (n_truth + np.bincount(best[best >= 0], minlength=n_classes)) > 0
+    # One class more: that of the answers that are none of the data set's, which is never true. (And one class alone is
+    # no multiclass problem to torchmetrics.)
+    asked = n_classes + 1
+    said = torch.from_numpy(np.where(best < 0, n_classes, best))
+    f1 = multiclass_f1_score(said, truth, num_classes=asked, average=None).numpy()[:n_classes].astype(float)
+    recall = multiclass_accuracy(said, truth, num_classes=asked, average=None).numpy()[:n_classes].astype(float)
     found = {
-        "accuracy": np.r_[float((best == truth).double().mean()), recall],
+        "accuracy": np.r_[float((said == truth).double().mean()), recall],
         "macro_f1": np.r_[f1[occurs].mean(), f1],
     }
     if n_classes > TOP:
@@ -87,7 +104,7 @@ def resampled(
     names = ("accuracy", "macro_f1", *(("top5",) if n_classes > TOP else ()))
     if not len(chosen):
         return {name: [np.full(resampler.resamples, np.nan, np.float32)] * (1 + n_classes) for name in names}
-    true, best = labels[chosen], scores[chosen].argmax(axis=1)
+    true, best = labels[chosen], answered(scores[chosen])
     units = resampler.unit_of[chosen]
 
     def sums(classes: Ints, counted: Bools) -> Floats:
@@ -96,7 +113,7 @@ def resampled(
         return resampler.sums(by_unit)
 
     everything = np.ones(len(chosen), dtype=bool)
-    n_truth, n_best = sums(true, everything), sums(best, everything)
+    n_truth, n_best = sums(true, everything), sums(best, best >= 0)
     hit = sums(true, true == best)
     occurs = (n_truth + n_best).any(axis=0)
     with np.errstate(invalid="ignore"):
@@ -106,7 +123,15 @@ def resampled(
             "macro_f1": np.column_stack([f1[:, occurs].mean(axis=1), np.where(n_truth > 0, f1, np.nan)]),
         }
         if n_classes > TOP:
-            best_five = np.argpartition(-scores[chosen], TOP - 1, axis=1)[:, :TOP]
+            best_five = np.argpartition(-_without(scores[chosen], best, true), TOP - 1, axis=1)[:, :TOP]
             among = sums(true, (best_five == true[:, None]).any(axis=1))
             found["top5"] = np.column_stack([among.sum(axis=1) / n_truth.sum(axis=1), among / n_truth])
     return {name: list(values.T.astype(np.float32)) for name, values in found.items()}
+
+
+def _without(scores: npt.NDArray[np.float32], best: Ints, true: Ints) -> npt.NDArray[np.float32]:
+    """The same scores, the true class last in rows that answer none of the data set's: not among the best five."""
+    ranked = scores.copy()
+    none = np.flatnonzero(best < 0)
+    ranked[none, true[none]] = -np.inf
+    return ranked

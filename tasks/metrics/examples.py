@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.metrics import matching, segmentation, tracking
+from tasks.metrics.classification import answered
 from tasks.metrics.instances import Bools, Detections, Floats, Ints, Truth, box_iou, join, mask_iou
 
 POOR_IOU: Final = 0.1
@@ -150,9 +151,9 @@ def of_classification(scores: npt.NDArray[np.float32], labels: Ints, names: Sequ
     """1 where the label is right, else 0, of every labelled frame."""
     rows = Examples()
     for frame in np.flatnonzero(labels >= 0):
-        best, true = int(scores[frame].argmax()), int(labels[frame])
+        best, true = int(answered(scores[frame : frame + 1])[0]), int(labels[frame])
         right = best == true
-        sure = f"{names[best]} at {max(float(scores[frame, best]), 0):.2f}"
+        sure = "none of the data set's classes" if best < 0 else f"{names[best]} at {float(scores[frame, best]):.2f}"
         told = f"{sure}, as it is" if right else f"{sure}, is {names[true]} ({max(float(scores[frame, true]), 0):.2f})"
         rows.add(int(frame), float(right), None if right else "wrong_label", told)
     return rows

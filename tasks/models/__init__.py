@@ -28,14 +28,17 @@ from tasks.models import (
     transformers,
     ultralytics,
 )
+from tasks.models.execution import PLAIN, Execution
 from tasks.models.outputs import Description, Output, Predictor
 from tasks.models.tiles import Tiled
 from tasks.params import Model
 
 __all__ = [
     "MODELS",
+    "PLAIN",
     "Adapter",
     "Description",
+    "Execution",
     "Output",
     "Predictor",
     "check",
@@ -65,6 +68,8 @@ class Adapter:
             weights are a file, and its content decides.
         folder: The weights may be a folder; of one all files decide.
         asides: Those of its options that change no output.
+        torch: Torch runs its networks, so that `load` also takes `execution`: precision, and whether they are compiled.
+            Of others both are without effect, and no part of what decides their outputs.
         ready: Of a kind that runs elsewhere: start the model there, where params allow that, and wait until it answers.
         release: End what `ready` or a first frame started, once the last process is done with it.
     """
@@ -77,6 +82,7 @@ class Adapter:
     digest: Callable[[Model, Path], str] | None = None
     folder: bool = False
     asides: frozenset[str] = frozenset()
+    torch: bool = False
     ready: Callable[[Model], None] | None = None
     release: Callable[[], None] = lambda: None
 
@@ -134,9 +140,15 @@ MODELS: Final[dict[str, Adapter]] = _with_plugins(
             ready=rekognition.ready,
             release=rekognition.release,
         ),
-        "small": Adapter(version=small.VERSION, check=small.check, describe=small.describe, load=small.load),
+        "small": Adapter(
+            version=small.VERSION, check=small.check, describe=small.describe, load=small.load, torch=True
+        ),
         "torchscript": Adapter(
-            version=torchscript.VERSION, check=torchscript.check, describe=torchscript.describe, load=torchscript.load
+            version=torchscript.VERSION,
+            check=torchscript.check,
+            describe=torchscript.describe,
+            load=torchscript.load,
+            torch=True,
         ),
         "torchvision": Adapter(
             version=torchvision.VERSION,
@@ -144,6 +156,7 @@ MODELS: Final[dict[str, Adapter]] = _with_plugins(
             describe=torchvision.describe,
             load=torchvision.load,
             settle=torchvision.settle,
+            torch=True,
         ),
         "transformers": Adapter(
             version=transformers.VERSION,
@@ -152,6 +165,7 @@ MODELS: Final[dict[str, Adapter]] = _with_plugins(
             load=transformers.load,
             folder=True,
             asides=frozenset({"trust_pickle"}),
+            torch=True,
         ),
         "ultralytics": Adapter(
             version=ultralytics.VERSION,
@@ -160,6 +174,7 @@ MODELS: Final[dict[str, Adapter]] = _with_plugins(
             load=ultralytics.load,
             settle=ultralytics.settle,
             asides=frozenset({"trust_pickle"}),
+            torch=True,
         ),
     },
     entry_points(group="stormglass.models"),
@@ -217,6 +232,7 @@ def load(
     device: str,
     classes: pd.DataFrame | None = None,
     threads: int | None = None,
+    execution: Execution = PLAIN,
 ) -> Predictor:
     """The model ready to predict.
 
@@ -227,6 +243,7 @@ def load(
         classes: The data set's `classes` table; when given, the class map is checked against it now, not at scoring.
         threads: Threads for one call on the CPU, for libraries with a setting of their own; torch's is the process's
             (`torch.set_num_threads`). Digits repeat for the same number alone.
+        execution: How torch runs networks; without effect on adapters whose networks it does not run.
 
     Raises:
         InputError: an unknown adapter, weights missing or unfit, unknown classes in the class map, no such device.
@@ -236,7 +253,11 @@ def load(
         check_class_map(model, describe(model, folder=folder), classes)
     ready = naming.resolved(settle(model), folder=folder)
     weights = folder / model.weights_path
-    predictor = adapter.load(ready, weights=weights, device=resolve_device(device), threads=threads)
+    where = resolve_device(device)
+    if adapter.torch:
+        execution.check(where)
+    steering = {"execution": execution} if adapter.torch else {}
+    predictor = adapter.load(ready, weights=weights, device=where, threads=threads, **steering)
     return predictor if ready.input.tile is None else Tiled(predictor, ready)
 
 

@@ -13,6 +13,7 @@ from tasks.errors import InputError
 from tasks.models import masks as run_length
 from tasks.models.checked import OFF_ONE, checked
 from tasks.models.decoders import DECODERS
+from tasks.models.execution import to_device
 from tasks.models.logits import Classifier, Mapper
 from tasks.models.nms import suppress
 from tasks.models.outputs import Description, Output, Predictor, mark
@@ -78,7 +79,7 @@ class Detector:
         for group in self._groups(frames):
             mark("preprocess")
             prepared = [prepare_input(frame, self._model.input) for frame in group]
-            pixels = torch.stack([one for one, _ in prepared]).to(self._device)
+            pixels = to_device(torch.stack([one for one, _ in prepared]), self._device)
             mark("infer")
             said = self.network(pixels)
             mark("postprocess")
@@ -171,7 +172,7 @@ class ClassMaps:
             pixels, placement = prepare_input(frame, self._settings)
             size = (1, placement.input_height_px, placement.input_width_px)
             mark("infer")
-            said = self.network(pixels[None].to(self._device))
+            said = self.network(to_device(pixels[None], self._device))
             mark("postprocess")
             maps = list(tensors_of(said).values())
             if len(maps) != 1 or maps[0].is_floating_point() or tuple(maps[0].shape) != size:

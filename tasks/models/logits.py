@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from tasks.models.execution import to_device
 from tasks.models.outputs import Output, mark, whole_frame
 from tasks.models.preprocess import place, prepare_input
 from tasks.params import ModelInput
@@ -82,4 +83,4 @@ class Classifier:
 
 
 def _stacked(frames: Sequence[Frame], settings: ModelInput, device: torch.device) -> torch.Tensor:
-    return torch.stack([prepare_input(frame, settings)[0] for frame in frames]).to(device)
+    return to_device(torch.stack([prepare_input(frame, settings)[0] for frame in frames]), device)

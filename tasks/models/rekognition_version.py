@@ -21,7 +21,7 @@ from pydantic import ConfigDict, Field, field_validator
 
 from tasks.errors import InputError, WorkFailed
 from tasks.models.lease import Lease
-from tasks.params.sections import Section
+from tasks.params.section import Section
 
 LOGGER = logging.getLogger(__name__)
 

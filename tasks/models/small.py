@@ -4,6 +4,7 @@ import json
 import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tasks.errors import InputError
 from tasks.models import exported
+from tasks.models.execution import PLAIN, Execution, steered, to_device
 from tasks.models.network import MULTIPLE, STRIDE, Heads, SmallNetwork
 from tasks.models.nms import suppress
 from tasks.models.outputs import Description, Output, mark
@@ -64,7 +66,9 @@ def save(network: SmallNetwork, classes: Classes, path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def load(model: Model, *, weights: Path, device: str, threads: int | None) -> "SmallModel":
+def load(
+    model: Model, *, weights: Path, device: str, threads: int | None, execution: Execution = PLAIN
+) -> "SmallModel":
     """The network on `device`; `threads` is the process's matter here (`torch.set_num_threads`).
 
     Raises:
@@ -72,8 +76,9 @@ def load(model: Model, *, weights: Path, device: str, threads: int | None) -> "S
     """
     classes = read_classes(weights)
     if weights.suffix in exported.ENDINGS.values():
-        return SmallModel(exported.load(weights, device, threads), classes, model, device)
-    return SmallModel(read(weights), classes, model, device)
+        as_written = replace(execution, compile=False)  # by what exported it
+        return SmallModel(exported.load(weights, device, threads), classes, model, device, as_written)
+    return SmallModel(read(weights), classes, model, device, execution)
 
 
 def read(weights: Path) -> SmallNetwork:
@@ -113,7 +118,7 @@ def build(classes: Classes) -> SmallNetwork:
 def padded(frames: npt.NDArray[np.uint8], device: torch.device) -> torch.Tensor:
     """Frames (B, H, W, 3) as the network takes them: float32 (B, 3, H', W') with grey to the right and below."""
     height, width = frames.shape[1:3]
-    pixels = torch.from_numpy(frames).to(device).permute(0, 3, 1, 2).float()
+    pixels = to_device(torch.from_numpy(frames), device).permute(0, 3, 1, 2).float()
     margins = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
     if any(margins):
         pixels = functional.pad(pixels, margins, mode="constant", value=114.0)
@@ -128,12 +133,17 @@ class SmallModel:
     """
 
     def __init__(
-        self, network: SmallNetwork | Callable[[torch.Tensor], Heads], classes: Classes, model: Model, device: str
+        self,
+        network: SmallNetwork | Callable[[torch.Tensor], Heads],
+        classes: Classes,
+        model: Model,
+        device: str,
+        execution: Execution = PLAIN,
     ) -> None:
         """Take over `network`, folded for inference where it is torch's; `classes` in the order of its channels."""
         if isinstance(network, SmallNetwork):
             network = folded(network).to(device).to(memory_format=torch.channels_last)
-        self.network = network
+        self.network = steered(network, execution, device)
         self._device = torch.device(device)
         self._model = model
         self._object_ids = torch.tensor(list(classes["object"]), dtype=torch.int64)

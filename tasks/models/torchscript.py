@@ -14,6 +14,7 @@ from torch.export.passes import move_to_device_pass
 from tasks.errors import InputError
 from tasks.models import decoders
 from tasks.models.decoded import predictor
+from tasks.models.execution import PLAIN, Execution, steered
 from tasks.models.outputs import Description, Predictor
 from tasks.params import Model
 
@@ -38,14 +39,15 @@ def describe(model: Model, weights: Path) -> Description:
     return decoders.described(decoder, decoders.by_names(decoder, model.classes))
 
 
-def load(model: Model, *, weights: Path, device: str, threads: int | None) -> Predictor:
+def load(model: Model, *, weights: Path, device: str, threads: int | None, execution: Execution = PLAIN) -> Predictor:
     """The network on `device`; `threads` is the process's matter here (`torch.set_num_threads`).
 
     Raises:
         InputError: the file is neither TorchScript nor an exported program.
     """
-    network = _open(weights, device)
-    taken = (lambda pixels: network(list(pixels))) if _takes_a_list(network) else network
+    opened = _open(weights, device)
+    network = steered(opened, execution, device)
+    taken = (lambda pixels: network(list(pixels))) if _takes_a_list(opened) else network
     return predictor(taken, model, describe(model, weights), who=weights.name, device=device)
 
 

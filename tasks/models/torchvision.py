@@ -6,6 +6,7 @@ as in the library's own path for its published weights, unless params say otherw
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from torch import nn
 from tasks.class_map import nearest
 from tasks.errors import InputError
 from tasks.models import masks as run_length
+from tasks.models.execution import PLAIN, Execution, steer, steered, to_device
 from tasks.models.logits import Classifier, Mapper, alike
 from tasks.models.outputs import Description, Output, mark
 from tasks.models.preprocess import check_input
@@ -95,7 +97,9 @@ def describe(model: Model, weights: Path) -> Description:
     return {**{kind: classes if kind == _KIND[network.task] else {} for kind in _KIND.values()}, "tasks": tasks}
 
 
-def load(model: Model, *, weights: Path, device: str, threads: int | None) -> "Detector | Mapper | Classifier":
+def load(
+    model: Model, *, weights: Path, device: str, threads: int | None, execution: Execution = PLAIN
+) -> "Detector | Mapper | Classifier":
     """The network on `device`; `threads` is the process's matter here (`torch.set_num_threads`).
 
     Raises:
@@ -115,10 +119,11 @@ def load(model: Model, *, weights: Path, device: str, threads: int | None) -> "D
         raise InputError(f"{weights} does not fit variant '{model.variant}': {what}.")
     built.eval().requires_grad_(False).to(device)
     if network.score_threshold is not None:
-        return Detector(built, model, device)
+        return Detector(built, model, device, execution)
+    run = steered(built, execution, device)
     if network.task == "semantic":
-        return Mapper(lambda pixels: built(pixels)["out"], model.input, device)
-    return Classifier(built, model.input, device)
+        return Mapper(lambda pixels: run(pixels)["out"], model.input, device)
+    return Classifier(run, model.input, device)
 
 
 def _count(state: Mapping[str, torch.Tensor], network: Network, model: Model, weights: Path) -> int:
@@ -187,9 +192,13 @@ def _freeze(module: nn.Module, eps: float) -> None:
 class Detector:
     """A detector, with masks or without; it resizes, normalises, decodes and suppresses by itself."""
 
-    def __init__(self, network: nn.Module, model: Model, device: str) -> None:
-        """Take over `network`. Of its stages it tells by itself: suppression within it counts as the network's."""
-        self._network = network
+    def __init__(self, network: nn.Module, model: Model, device: str, execution: Execution) -> None:
+        """Take over `network`. Of its stages it tells by itself: suppression within it counts as the network's.
+
+        Compiled is the backbone, where the time goes; what follows it depends on how many boxes there are.
+        """
+        steer(network.get_submodule("backbone"), replace(execution, precision="float32"), device)
+        self._network = steered(network, replace(execution, compile=False), device)
         self._device = torch.device(device)
         self._model = model
         self._masks = NETWORKS[str(model.variant)].task == "instance"
@@ -208,7 +217,7 @@ class Detector:
         return outputs
 
     def _prepare(self, frame: npt.NDArray[np.uint8]) -> torch.Tensor:
-        pixels = torch.tensor(frame).permute(2, 0, 1).to(self._device)
+        pixels = to_device(torch.tensor(frame), self._device).permute(2, 0, 1)
         if self._model.input.channels == "bgr":
             pixels = pixels.flip(0)
         return pixels.float() / (1 / self._model.input.scale)  # to the digit as the library: divided by 255

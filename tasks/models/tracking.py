@@ -110,6 +110,12 @@ def settings(tracker: Tracker) -> dict[str, float | int]:
     return {**kind.defaults, **given}
 
 
+def starting_score(tracker: Tracker) -> float:
+    """The score that a box without a track needs to be shown: that with which one may begin."""
+    known = settings(tracker)
+    return float(known.get("track_activation_threshold", known.get("high_conf_det_threshold", 0)))
+
+
 def looks_at_frames(tracker: Tracker) -> bool:
     """Whether the tracker needs the frames that the detector saw, beside its boxes."""
     return TRACKERS[tracker.name].pixels

@@ -17,6 +17,7 @@ from tasks.class_map import nearest
 from tasks.errors import InputError
 from tasks.models import transformers_directory
 from tasks.models.checked import checked
+from tasks.models.execution import PLAIN, Execution, steered, to_device
 from tasks.models.logits import alike
 from tasks.models.outputs import Description, Output, mark
 from tasks.models.transformers_directory import Directory
@@ -78,7 +79,9 @@ def describe(model: Model, weights: Path) -> Description:
     }
 
 
-def load(model: Model, *, weights: Path, device: str, threads: int | None) -> "TransformersModel":
+def load(
+    model: Model, *, weights: Path, device: str, threads: int | None, execution: Execution = PLAIN
+) -> "TransformersModel":
     """The network on `device`; `threads` is the process's matter here (`torch.set_num_threads`).
 
     Raises:
@@ -109,7 +112,8 @@ def load(model: Model, *, weights: Path, device: str, threads: int | None) -> "T
         raise InputError(
             f"{weights}: the weights lack {len(missing)} tensor(s) of the network, such as '{missing[0]}'."
         )
-    return TransformersModel(network.to(device).requires_grad_(False), processor, model, described, device)
+    run = steered(network.to(device).requires_grad_(False), execution, device)
+    return TransformersModel(run, processor, model, described, device)
 
 
 class TransformersModel:
@@ -159,7 +163,8 @@ class TransformersModel:
                 f"{self._name}: its image processor pads frames, which the library's post-processing does not take "
                 "back, so that what is found would be put in the wrong place: set do_pad to false, or remove pad_size."
             )
-        return {name: value.to(self._device) for name, value in prepared.items() if isinstance(value, torch.Tensor)}
+        tensors = ((name, value) for name, value in prepared.items() if isinstance(value, torch.Tensor))
+        return {name: to_device(value, self._device) for name, value in tensors}
 
     def _read(self, said: Any, sizes: list[tuple[int, int]]) -> list[dict[str, Any]]:
         """The fields of `checked` for each frame."""

@@ -22,6 +22,7 @@ from PIL import Image
 from tasks.class_map import nearest
 from tasks.errors import InputError
 from tasks.models.checked import checked
+from tasks.models.execution import PLAIN, Execution, exactly, steer, to_device
 from tasks.models.logits import alike
 from tasks.models.outputs import Description, Output, mark
 from tasks.params import Model, ModelInput
@@ -105,7 +106,7 @@ def describe(model: Model, weights: Path) -> Description:
     return {**_described(network), "frames": told}
 
 
-def load(model: Model, *, weights: Path, device: str, threads: int | None) -> "Detector":
+def load(model: Model, *, weights: Path, device: str, threads: int | None, execution: Execution = PLAIN) -> "Detector":
     """The network on `device`, its normalisation merged into its convolutions as the library does it to predict.
 
     Args:
@@ -113,19 +114,20 @@ def load(model: Model, *, weights: Path, device: str, threads: int | None) -> "D
         weights: The checkpoint.
         device: 'cpu' or 'cuda[:N]'.
         threads: The process's matter here (`torch.set_num_threads`).
+        execution: Precision and compilation; without effect beside `options.half`.
 
     Raises:
         InputError: the package is not installed, or the file holds no detector or segmenter.
     """
     if model.options["half"] and device == "cpu":
         raise InputError("options.half: half precision needs a CUDA device; remove it, or set run.device.")
-    return Detector(_read(weights), model, weights.name, device)
+    return Detector(_read(weights), model, weights.name, device, execution)
 
 
 class Detector:
     """A detector, with masks or without."""
 
-    def __init__(self, network: Any, model: Model, name: str, device: str) -> None:
+    def __init__(self, network: Any, model: Model, name: str, device: str, execution: Execution) -> None:
         """Take over `network`; `name` begins the sentence about a mistake in its outputs."""
         from ultralytics.data.augment import LetterBox
         from ultralytics.nn.autobackend import AutoBackend
@@ -145,6 +147,9 @@ class Detector:
             verbose=False,
         )
         self._backend.eval()
+        if not model.options["half"] and execution.precision != "float32":
+            exactly(self._backend.model.model[-1], device)  # which computes boxes in pixels
+        steer(self._backend.model, PLAIN if model.options["half"] else execution, device)
         if self._backend.end2end:
             most = max(int(str(model.options["max_det"])), 300)
             self._backend.model.set_head_attr(max_det=most, agnostic_nms=model.nms == "agnostic")
@@ -164,7 +169,7 @@ class Detector:
         for group in alike(frames, self._device):
             mark("preprocess")
             stacked = torch.from_numpy(np.stack([self._letterbox(image=frame) for frame in group]))
-            pixels = stacked.to(self._device).permute(0, 3, 1, 2).contiguous().to(dtype).div_(255)
+            pixels = to_device(stacked, self._device).permute(0, 3, 1, 2).contiguous().to(dtype).div_(255)
             mark("infer")
             said = self._backend(pixels)[0]  # the other is for training
             mark("postprocess")

@@ -64,7 +64,8 @@ def _frames(given: ModelInput, prepared: str) -> str:
 def _boxes(model: Model) -> str:
     kinds = {"class_wise": "class-wise", "agnostic": "class-agnostic", "soft": "soft"}
     decoder = DECODERS.get(model.decoder or "")
-    if decoder is not None and decoder.suppressed:
+    own_head = bool(model.options.get("end2end")) and model.adapter == "ultralytics" and model.input.tile is None
+    if own_head or (decoder is not None and decoder.suppressed):
         return f"; boxes above {model.score_threshold:g}, as the network gives them"
     at = f"of sigma {model.nms_sigma:g}" if model.nms == "soft" else f"at IoU {model.nms_iou:g}"
     if model.adapter == "transformers" and model.input.tile is None:

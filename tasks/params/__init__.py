@@ -14,6 +14,9 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from tasks.errors import InputError
 from tasks.params.explain import explain
+from tasks.params.footage import Footage
+from tasks.params.models import Model, ModelInput, Tracker
+from tasks.params.section import Name, Section
 from tasks.params.sections import (
     CorruptionChoice,
     Crossing,
@@ -23,17 +26,12 @@ from tasks.params.sections import (
     Latency,
     Metrics,
     Mix,
-    Model,
-    ModelInput,
-    Name,
     Policy,
     Realtime,
     Report,
     Run,
-    Section,
     Shift,
     Slices,
-    Tracker,
     Train,
     spaced,
 )
@@ -43,6 +41,7 @@ __all__ = [
     "CorruptionChoice",
     "Crossing",
     "FailureRule",
+    "Footage",
     "Gate",
     "Latency",
     "Mix",
@@ -83,6 +82,7 @@ class Params(Section):
     gates: tuple[Gate, ...] = ()
     failures: dict[Name, FailureRule] = Field(default={})
     report: Report = Report()
+    footage: Footage | None = None  # null: no new footage is looked at
     run: Run = Run()
 
     _folder: Path = PrivateAttr(default=Path())
@@ -126,6 +126,8 @@ class Params(Section):
                         f"slices.shifted.{name}.like: '{like}' is not among the corruptions: "
                         f"{', '.join(names) or 'none'}{hint}"
                     )
+        if self.footage is not None and self.footage.model not in self.models:
+            raise ValueError(f"footage.model: '{self.footage.model}' is not among the models: {', '.join(self.models)}")
         if self.latency is not None:
             self._check_latency(self.latency)
         if self.realtime is not None and isinstance(self.realtime.latency_ms, dict):
@@ -207,6 +209,25 @@ class Params(Section):
             return None
         dataset = chosen.model_copy(update={"split": chosen.validation})
         changed = self.model_copy(update={"dataset": dataset, "slices": Slices()})
+        changed._folder = self._folder
+        return changed
+
+    def on_labelled(self, path: Path, model: str) -> "Params":
+        """The same params for one model on every frame of another data set as it is, by camera."""
+        only = self.models[model].model_copy(update={"tracker": None})  # sampled frames follow nothing
+        changed = self.model_copy(
+            update={
+                "dataset": Dataset(path=path, split=None, validation=None),
+                "models": {model: only},
+                "slices": Slices(attributes=("camera",)),
+                "corruptions": {},
+                "baseline": None,
+                "latency": None,
+                "realtime": None,
+                "gates": (),
+                "failures": {},
+            }
+        )
         changed._folder = self._folder
         return changed
 

@@ -32,6 +32,12 @@ It is no cell of a run, so who looks cells up by their corruption never meets it
 be thought of by every reader.
 """
 
+CROWDED: Final = "crowded"
+"""In `latency` alone, in the place of a corruption: clean frames with the most objects, apart from those spread evenly.
+
+As above: percentiles are of the cell that they are asked for, and never meet these.
+"""
+
 ALL: Final = "all"
 """`slice`, `class`, and in summaries `corruption` and `family`, for the whole."""
 

@@ -5,6 +5,8 @@ from typing import Final
 
 import pyarrow as pa
 
+from tasks.tables import footage
+
 
 def _field(name: str, kind: pa.DataType, *, null: bool = False) -> pa.Field:
     return pa.field(name, kind, nullable=null)
@@ -51,8 +53,8 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
     ),
     # Semantic truth, one row per frame that has it.
     "semantic": pa.schema([_field("frame_id", pa.int64()), _field("label_map", pa.binary())]),
-    # What each frame looks like (tasks/quality.py, where the units are), one row per frame in the order of `frames`.
-    # Null: the frame is too small to tell.
+    # What each frame looks like (tasks/quality/luma.py, where the units are), one row per frame in the order of
+    # `frames`. Null: the frame is too small to tell.
     "quality": pa.schema(
         [
             _field("frame_id", pa.int64()),
@@ -315,6 +317,7 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
             _field("overlay", pa.string()),  # JSON: boxes of truth and prediction in picture pixels, or labels
         ]
     ),
+    **footage.SCHEMAS,
 }
 
 OPEN: Final = frozenset({"frames", "objects"})

@@ -5,10 +5,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from filelock import FileLock
 
 from flows import server
+from tests.conftest import SMALL, SmallRun, run_stages
 
 ROOT = Path(__file__).parent.parent.parent
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -47,3 +51,53 @@ def command(tmp_path: Path) -> Command:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def validated(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that has validated one model of the small run, in fog and out of focus too."""
+    alone = os.environ.get("PYTEST_XDIST_WORKER") is None
+    root = (tmp_path_factory.getbasetemp() if alone else tmp_path_factory.getbasetemp().parent) / "validated"
+    with FileLock(f"{root}.lock"):
+        if not (root / "done").exists():
+            root.mkdir(exist_ok=True)
+            for name in ("data", "models", "tables"):
+                (root / name).symlink_to(small_run.root / name)
+            params = footage_params(root)
+            del params["footage"]
+            (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+            run_stages(root, [["infer"], ["score"]])
+            (root / "done").touch()
+    return root
+
+
+def footage_params(validated: Path, **footage: Any) -> dict[str, Any]:
+    """Params of scans for a folder of their own, with the run in `validated`, and `footage` changed by keyword."""
+    models: Any = SMALL["models"]
+    return {
+        "dataset": {"path": str(validated / "data/crossing"), "split": "test", "validation": None},
+        "models": {
+            "crossing-v2": models["crossing-v2"] | {"weights": str(validated / "models/crossing-v2.safetensors")}
+        },
+        "corruptions": {"weather": ["fog"], "blur": ["defocus_blur"], "low_light": ["low_light"]},
+        "severities": [2, 5],
+        "metrics": {"min_units": 2, "resamples": 100},
+        "footage": {
+            "inbox": "inbox",
+            "runs": "runs",
+            "model": "crossing-v2",
+            "interval_s": 5,
+            "settle_s": 0.2,
+            "window_s": 1,
+            "missed_scans": 1000,
+            "alerts": {"file": "alerts.jsonl", "cooldown_s": 0, "limits": {"forecast_drop": 0.001}},
+            **footage,
+        },
+        "run": {"prefect": False, "workers": 2},
+    }
+
+
+def corrupted(video: bytes) -> bytes:
+    """An MP4 file whose boxes are whole and whose pictures are not."""
+    start = video.index(b"mdat") + 4
+    return video[:start] + bytes(byte ^ 0xA5 for byte in video[start : start + 20_000]) + video[start + 20_000 :]

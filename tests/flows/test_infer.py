@@ -72,6 +72,10 @@ def parts(path: Path, store: str = ".stormglass/parts") -> dict[str, int]:
     return {part.name: part.stat().st_mtime_ns for part in (path.parent / store).glob("*/*.json")}
 
 
+def looks(path: Path) -> pd.DataFrame:
+    return tables.read("cell_quality", path.parent / "predictions/quality.parquet")
+
+
 def shown(path: Path) -> dict[str, pd.DataFrame]:
     folder = path.parent / "predictions"
     found = {str(part.relative_to(folder)): tables.read("predictions", part) for part in folder.glob("*/*/*/*.parquet")}
@@ -123,8 +127,9 @@ def test_after_a_kill_only_the_rest_is_computed(path: Path, monkeypatch: pytest.
     after = parts(path)
     assert before.items() <= after.items()
     assert len(after) == 30  # detections and tracks
-    again = shown(path)
+    again, looked = shown(path), looks(path)
     assert len(again) == 16
+    assert len(looked) == 12 * 5
     assert not (path.parent / ".stormglass/prefect").exists()
 
     monkeypatch.syspath_prepend(str(path.parent / "site"))
@@ -136,6 +141,7 @@ def test_after_a_kill_only_the_rest_is_computed(path: Path, monkeypatch: pytest.
     assert inference.infer(tiny.change(path, run={"store": "uninterrupted"}), layout) == []
     for name, table in shown(path).items():
         pd.testing.assert_frame_equal(again[name], table, check_exact=True)
+    pd.testing.assert_frame_equal(looked, looks(path), check_exact=True)
 
     levels = {"test": ["plugged"], "compression": [{"jpeg_compression": {"quality": [40]}}]}
     plan = inference.plan(tiny.change(path, run={"store": ".stormglass/parts"}, corruptions=levels), layout)

@@ -30,7 +30,8 @@ def read_scores(found: CellPredictions, model: ModelFacts, truth: GroundTruth) -
 
 def answers(scores: npt.NDArray[np.float32], truth: GroundTruth) -> tuple[npt.NDArray[np.float32], Bools]:
     """(n_frames,) how sure each frame's label is, and whether it is the true one."""
-    return scores.max(axis=1), scores.argmax(axis=1) == truth.labels
+    best = classification.answered(scores)
+    return scores.max(axis=1), (best == truth.labels) & (best >= 0)
 
 
 def measure(
@@ -69,14 +70,15 @@ def measure(
     points, resampled = operation.abstention(sure, right, truth.labels, len(names), abstain_below, study.resampler)
     _put(values, tables.ALL, names, points, resampled)
     told = examples.of_classification(scores, truth.labels, names)
-    true, said = truth.labels[labelled], scores[labelled].argmax(axis=1)
+    true, said = truth.labels[labelled], classification.answered(scores[labelled])
+    said = np.where(said < 0, len(names), said)
     rows = {
-        "confusion": _confusion(true, said, names),
+        "confusion": _confusion(true, said, [*names, tables.NO_CLASS]),
         "reliability": reliability_rows(sure[labelled], right[labelled]),
     }
     if not math.isnan(abstain_below):
-        said = np.where(sure[labelled] >= abstain_below, said, len(names))
-        rows["answers"] = _confusion(true, said, [*names, tables.UNKNOWN])
+        said = np.where(sure[labelled] >= abstain_below, said, len(names) + 1)
+        rows["answers"] = _confusion(true, said, [*names, tables.NO_CLASS, tables.UNKNOWN])
     return Measured(values, told, rows)
 
 

@@ -354,3 +354,25 @@ def test_a_tracker_may_follow_the_boxes_around_masks() -> None:
     assert rows.with_tracks(predictions, frames, Tracker())["track_id"].tolist() == [1, pd.NA]
     with pytest.raises(InputError, match="detections without masks"):
         rows.with_tracks(predictions.assign(mask=None), frames, Tracker(boxes="masks"))
+
+
+def test_precision_reaches_the_models(tmp_path: Path) -> None:
+    path = tiny.write(tmp_path, clips=1, frames=2, models=1, corruptions={"noise": ["gaussian_noise"]})
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        planned = prepared(path, precision=precision)
+        assert len(planned.units) == 2  # nothing of the other precision is taken for this one
+        assert do_all(planned) == []
+        found[precision] = planned.store.get(planned.cells[0].part.detections)
+    scores = [table["score"].dropna().to_numpy() for table in found.values()]
+    assert len(scores[0]) > 0
+    assert len(scores[0]) != len(scores[1]) or 0 < np.abs(scores[0] - scores[1]).max() < 0.05
+
+
+def test_huge_frames_come_in_smaller_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.batches, "BATCH_BYTES", 3 * 48 * 64 * 3)
+    path = tiny.write(tmp_path, clips=1, frames=7, models=1)
+    seen = Seen(monkeypatch)
+    planned = prepared(path)
+    assert do_all(planned) == []
+    assert [len(batch) for batch in seen.batches[:3]] == [3, 3, 1]

@@ -15,7 +15,7 @@ from tasks import inference, models, tables
 from tasks.corruptions import corrupt
 from tasks.data.frames import FrameReader
 from tasks.inference import measuring, workers
-from tasks.inference.measuring import Clock, Place, Spec, measure, spread
+from tasks.inference.measuring import LEAD, Clock, Place, Spec, crowded, measure, spread
 from tasks.layout import Layout
 from tasks.metrics.latency import STAGES
 from tasks.models.outputs import Output, mark
@@ -76,6 +76,40 @@ def test_frames_are_spread_over_the_clips(clips: list[int], count: int, expected
     found = spread(frames_of(clips), count)
     assert found.groupby("clip_id").size().to_dict() == {f"c{clip:02d}": size for clip, size in expected.items()}
     assert all(own["frame_index"].tolist() == list(range(len(own))) for _, own in found.groupby("clip_id"))
+
+
+def test_crowded_frames_come_after_those_before_them() -> None:
+    frames = frames_of([30, 3, 20]).assign(frame_id=range(100, 153))
+    counts = dict.fromkeys(range(100, 153), 1) | {112: 9, 113: 8, 110: 7, 131: 6, 133: 9, 152: 5, 105: 0}
+    quality = pd.DataFrame({"frame_id": counts.keys(), "crowding": counts.values()})
+    found = crowded(frames, quality, count=4)
+    # 113 and 110 lie in or lead through the scene of 112; 133 is the first of its clip.
+    assert [scene["frame_id"].tolist() for scene in found] == [
+        list(range(112 - LEAD, 113)),
+        [133],
+        [130, 131],
+        list(range(152 - LEAD, 153)),
+    ]
+    assert crowded(frames, quality.assign(crowding=0)) == ()
+    assert [len(scene) for scene in crowded(frames_of([1] * 9).assign(frame_id=range(100, 109)), quality)] == [1] * 5
+
+
+def test_crowded_scenes_stand_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = tiny.change(tiny.write(tmp_path, clips=2, frames=6, models=1))
+    model = Sleeper(marks=True)
+    monkeypatch.setattr(models, "load", lambda *args, **options: model)
+    frames = tables.read("frames", tmp_path / "tables/frames.parquet")
+    scenes = (frames.iloc[2:5], frames.iloc[6:7])
+    spec = Spec(params, "m0", frames, (Place(),), "cpu", 1, 4, scenes)
+    found = measure(spec)
+    own = found[found["corruption"] == tables.CROWDED]
+    assert own.loc[own["fact"] == "wall_ms", "frame_id"].tolist() == [5, 7]  # 3 and 4 led up to 5
+    assert {f"{stage}_ms" for stage in STAGES} | {"wall_ms", "detections"} == set(own["fact"])
+    assert set(own["severity"]) == {0}
+    assert (found["fact"] == "wall_ms").sum() == 12 + 2
+    clean = np.stack(FrameReader(tmp_path / "data").read(frames))
+    alone = [seen[0] for seen in model.seen if len(seen) == 1]
+    assert np.array_equal(np.stack(alone[-4:]), clean[[2, 3, 4, 6]])
 
 
 def test_a_clock_is_at_one_stage_at_a_time_and_waits_for_the_device() -> None:
@@ -159,7 +193,8 @@ def test_what_is_known_is_not_measured_again(tmp_path: Path, monkeypatch: pytest
 
     first = facts(tiny.change(path, latency={"frames": 16}), tmp_path)  # a process of its own, the real network
     assert set(first["status"]) == {"ok"}
-    assert first.loc[first["fact"] == "wall_ms", "value"].gt(0).sum() == 16
+    measured_frames = first[(first["fact"] == "wall_ms") & (first["value"] > 0)]
+    assert measured_frames.groupby("corruption").size().to_dict() == {"clean": 16, "crowded": 2}  # a scene in each clip
     assert {"preprocess_ms", "postprocess_ms", "track_ms"} <= set(first["fact"])
     assert first.loc[first["fact"] == "peak_memory_mb", "value"].item() > 0
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / ".stormglass/parts").glob("*/*.json")} == parts

@@ -193,3 +193,26 @@ def test_two_names_of_one_model_are_computed_once(path: Path) -> None:
 def test_mistakes_are_said_before_anything_runs(path: Path, sections: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         make(path, **sections)
+
+
+def test_precision_and_compilation_are_other_parts_of_networks_that_torch_runs(tmp_path: Path) -> None:
+    path = tiny.write(tmp_path, clips=1, frames=2, models=1)
+    own = {"adapter": "small", "weights": "models/m0.safetensors"}
+    both = {"own": own, "blobs": {"adapter": "classical", "variant": "otsu"}}
+    layout = Layout(tmp_path)
+
+    def keys(**run: object) -> dict[str, set[str]]:
+        params = tiny.change(path, models=both, run={"precision": "float32", "compile": False} | run)
+        planned = planning.make(params, layout, devices=("cpu",))
+        return {name: {cell.part.key for cell in planned.cells if cell.part.model == name} for name in both}
+
+    usual = keys()
+    for changes in ({"precision": "bfloat16"}, {"compile": True}, {"precision": "bfloat16", "compile": True}):
+        other = keys(**changes)
+        assert other["own"].isdisjoint(usual["own"])
+        assert other["blobs"] == usual["blobs"]
+    with pytest.raises(InputError, match="float16 needs a CUDA device"):
+        keys(precision="float16")
+    tiny.change(path, models={"blobs": both["blobs"]})
+    both.pop("own")
+    assert keys(precision="float16") == {"blobs": usual["blobs"]}

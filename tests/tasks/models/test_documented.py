@@ -81,3 +81,11 @@ def test_the_sentence_names_everything() -> None:
         "torchvision resnet18; frames resized to a shorter side of 256 px, cropped to 224x224 px, antialiased, "
         "times 0.00392157, less (0.485, 0.456, 0.406) over (0.229, 0.224, 0.225)"
     )
+
+
+def test_a_head_without_suppression_is_said_to_be_one() -> None:
+    given = {"adapter": "ultralytics", "weights": "yolo26n.pt"}
+    usual = Model.model_validate({**given, "options": {"trust_pickle": True}})
+    assert settings(usual, tasks=["detection"]).endswith("boxes above 0.01, class-wise suppression at IoU 0.7")
+    own = Model.model_validate({**given, "options": {"trust_pickle": True, "end2end": True}})
+    assert settings(own, tasks=["detection"]).endswith("boxes above 0.01, as the network gives them")

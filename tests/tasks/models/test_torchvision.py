@@ -17,6 +17,7 @@ from torchvision.models import WeightsEnum, get_model, get_model_weights
 from tasks import models
 from tasks.errors import InputError
 from tasks.models import masks as run_length
+from tasks.models.execution import Execution
 from tasks.models.outputs import Output, watched
 from tasks.params import Model
 from tests.photographs import photographs
@@ -29,14 +30,7 @@ PUBLISHED = {
 }
 LABELLERS = ["resnet18", "resnet50", "inception_v3"]
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    """Digits repeat for the same number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @lru_cache(maxsize=2)  # some are of 170 MB
@@ -279,3 +273,17 @@ def test_files_that_do_not_fit_are_one_sentence(tmp_path: Path) -> None:
     refused("it has a tensor 'more' too many")
     torch.save({**state, "conv1.weight": torch.zeros(4, 3, 7, 7)}, path)
     refused("size mismatch for conv1.weight")
+
+
+@pytest.mark.parametrize("variant", ["ssdlite320_mobilenet_v3_large", "resnet18"])
+def test_bfloat16_says_nearly_the_same(variant: str, folder: Callable[[str], Path]) -> None:
+    full, reduced = (
+        models.load(model(variant), folder=folder(variant), device="cpu", execution=one).predict([made_up(120, 180)])[0]
+        for one in (Execution(), Execution("bfloat16"))
+    )
+    if full.probabilities is not None:
+        assert reduced.probabilities is not None
+        assert 0 < np.abs(full.probabilities - reduced.probabilities).max() < 0.05
+    else:
+        assert reduced.boxes.dtype == reduced.scores.dtype == np.float32
+        assert 0 < np.abs(full.scores[:20] - reduced.scores[:20]).max() < 0.02

@@ -16,6 +16,7 @@ from PIL import Image
 from tasks import models
 from tasks.errors import InputError
 from tasks.models import masks as run_length
+from tasks.models.execution import Execution
 from tasks.models.outputs import Output, watched
 from tasks.models.wording import settings
 from tasks.params import Model
@@ -26,14 +27,7 @@ from tests.tasks.models.transformers_factory import BUILT, save  # noqa: E402  #
 
 RUNS = [*(kind for kind in BUILT if kind != "mask2former"), "mask2former instance", "mask2former semantic"]
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    """Digits repeat for the same number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -370,3 +364,22 @@ def test_the_missing_extra_is_named(root: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(InputError, match=r"pip install stormglass\[transformers\]"):
         models.describe(model("vit"), folder=root)
+
+
+@pytest.mark.parametrize("run", [one for one in RUNS if one not in ("vit", "segformer")])
+def test_bfloat16_says_nearly_the_same(run: str, root: Path) -> None:
+    frame = made_up()[0]
+    full, reduced = (
+        models.load(model(run), folder=root, device="cpu", execution=one).predict([frame])[0]
+        for one in (Execution(), Execution("bfloat16"))
+    )
+    if full.label_map is not None:
+        assert reduced.label_map is not None
+        assert (full.label_map == reduced.label_map).mean() > 0.8  # random networks are undecided
+    elif full.probabilities is not None:
+        assert reduced.probabilities is not None
+        assert 0 < np.abs(full.probabilities - reduced.probabilities).max() < 0.05
+    else:
+        assert reduced.boxes.dtype == np.float32
+        assert len(reduced.scores) == len(full.scores) > 0
+        assert 0 < np.abs(full.scores - reduced.scores).max() < 0.15  # random networks make much of little

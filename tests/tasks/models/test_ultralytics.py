@@ -18,6 +18,7 @@ from tasks import models
 from tasks.errors import InputError
 from tasks.models import masks as run_length
 from tasks.models import ultralytics as adapter
+from tasks.models.execution import Execution
 from tasks.models.outputs import Output, watched
 from tasks.params import Model
 from tests.photographs import photographs
@@ -26,14 +27,14 @@ NAMES = {0: "car", 1: "bus", 2: "cyclist", 3: "pedestrian", 4: "van"}
 VARIANTS = {"yolo11": "11/yolo11.yaml", "yolo11-seg": "11/yolo11-seg.yaml", "yolo26": "26/yolo26.yaml"}
 FINDS = 12  # a frame: masks take their time
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Digits repeat for the same number of threads; the library's own `predict` sets that and variables."""
-    threads, environment = torch.get_num_threads(), dict(os.environ)
-    torch.set_num_threads(1)
+def environment() -> Iterator[None]:
+    """The library's own `predict` sets variables."""
+    environment = dict(os.environ)
     yield
-    torch.set_num_threads(threads)
     for name in os.environ.keys() - environment.keys():
         del os.environ[name]
     os.environ.update(environment)
@@ -397,3 +398,18 @@ def test_nothing_is_left_behind(folder: Callable[[str], Path], tmp_path: Path) -
     assert {path.name.split("_")[0] for path in (tmp_path / "temporary").iterdir()} <= {
         "torchinductor"
     }  # torchvision's
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_bfloat16_leaves_coordinates_whole(variant: str, folder: Callable[[str], Path]) -> None:
+    root, given = folder(variant), model(variant, options={"imgsz": 320, "max_det": 60}, nms_iou=1.0)
+    full, reduced = (
+        models.load(given, folder=root, device="cpu", execution=one).predict(FRAMES[:1])[0]
+        for one in (Execution(), Execution("bfloat16"))
+    )
+    assert 0 < np.abs(full.scores - reduced.scores).max() < 0.15  # random networks make much of little
+    # Boxes of bfloat16 would lie on whole pixels of the input, scaled to the frame: no two in the same one differed.
+    scale = FRAMES[0].shape[1] / 320
+    inner = reduced.boxes[(reduced.boxes > 130 * scale) & (reduced.boxes < 300 * scale)] / scale
+    assert len(inner) > 5
+    assert np.abs(inner - inner.round()).max() > 0.2

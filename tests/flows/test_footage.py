@@ -1,0 +1,206 @@
+"""A scan of new footage against a validated run: what becomes of each file, and what a scan leaves alone."""
+
+import importlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from flows import cli, runtime
+from tasks import tables
+from tasks.data.frames import UnreadableFrame
+from tasks.footage.runs import Runs
+from tasks.params import Footage, load
+from tasks.report.footage.scan import MEASURED
+from tests.flows.conftest import corrupted, footage_params
+
+
+@pytest.fixture(autouse=True, scope="module")
+def footage() -> Iterator[ModuleType]:
+    """flows.footage without Prefect: loaded when that is switched off."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(runtime.SWITCH, "off")
+        yield importlib.import_module("flows.footage")
+
+
+@pytest.fixture(scope="module")
+def project(footage: ModuleType, validated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which one scan has taken a clear clip, a foggy one and a broken one."""
+    root = tmp_path_factory.mktemp("project")
+    (root / "params.yaml").write_text(yaml.safe_dump(footage_params(validated)))
+    films = validated / "data/footage"
+    for name, film in {"east": "clear", "north": "foggy"}.items():
+        (root / "inbox" / name).mkdir(parents=True)
+        shutil.copy(films / f"{film}.mp4", root / "inbox" / name / "first.mp4")
+    (root / "inbox/broken.mp4").write_bytes(corrupted((films / "defocused.mp4").read_bytes()))
+    time.sleep(0.3)  # longer than settle_s
+    before = everything(validated)
+    assert scan(root, validated) == 0
+    assert everything(validated) == before, "the validated run is read and nothing else"
+    return root
+
+
+def scan(root: Path, validated: Path) -> int:
+    return cli.main(["scan", "--params", str(root / "params.yaml"), "--out", str(validated)])
+
+
+def everything(root: Path) -> dict[str, tuple[int, int]]:
+    """Size and last change of every file that is the run's own."""
+    files = [path for path in root.rglob("*") if path.is_file()]
+    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
+
+
+def folders(root: Path) -> list[Path]:
+    return sorted(path for path in (root / "runs").iterdir() if path.name.startswith("2"))
+
+
+def alerts(root: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (root / "alerts.jsonl").read_text().splitlines()]
+
+
+def test_good_files_are_measured_and_the_broken_one_is_not(project: Path) -> None:
+    (place,) = folders(project)
+    clips = tables.read("footage_clips", place / "clips.parquet").set_index("file")
+    assert clips["status"].to_dict() == {
+        "broken.mp4": "quarantined",
+        "east/first.mp4": "ok",
+        "north/first.mp4": "ok",
+    }
+    assert "broken.mp4 does not decode" in clips.loc["broken.mp4", "reason"]
+    found = {name: tables.read(table, place / f"{name}.parquet") for name, table in MEASURED.items()}
+    good = set(clips.loc[clips["status"] == "ok", "clip_id"])
+    for name in ("input", "output", "forecast", "nearest", "decisions"):
+        assert set(found[name]["clip_id"]) == good, name
+    assert {"fog", "clean"} <= set(found["nearest"]["corruption"])
+    assert set(found["drift"]["camera"]) == {"east", "north"}
+    shown = json.loads((place / "frames.json").read_text())["frames"]
+    assert {frame["clip_id"] for frame in shown if frame["kind"] == "sample"} == good
+    assert {path.stem for path in (place / "clips").glob("*.mp4")} == good
+    page = (place / "footage.html").read_text()
+    assert "not accuracy" in page
+    facts = json.loads((place / "run.json").read_text())
+    assert (facts["run"], facts["model"], facts["waiting_files"]) == (place.name, "crossing-v2", 0)
+
+
+def test_fog_is_named_first_and_told_once(project: Path) -> None:
+    (place,) = folders(project)
+    nearest = tables.read("footage_nearest", place / "nearest.parquet")
+    first = nearest[nearest["rank"] == 1].set_index("camera")["corruption"].to_dict()
+    assert first == {"east": "clean", "north": "fog"}
+    told = [alert for alert in alerts(project) if alert["camera"] == "north"]
+    assert [alert["change"] for alert in told] == ["raised"]
+    assert "looks most like fog" in told[0]["text"]
+
+
+def test_nothing_is_taken_twice(project: Path, validated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, told = folders(project), alerts(project)
+    (project / "inbox/east/first.mp4").rename(project / "inbox/east/second.mp4")
+    shutil.copy(project / "inbox/north/first.mp4", project / "inbox/west.mp4")
+    time.sleep(0.3)
+    assert scan(project, validated) == 0
+    assert "nothing new" in capsys.readouterr().err
+    assert folders(project) == before
+    assert alerts(project) == told
+    ledger = Runs(project / "runs").ledger
+    assert sorted(ledger.clips()["status"]) == ["ok", "ok", "quarantined"]
+    assert ledger.history()["run"].nunique() == 2, "a scan that found nothing was completed too"
+
+
+def test_what_no_longer_fits_is_said_in_one_sentence(
+    project: Path, validated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(change: Callable[[dict[str, Any]], object]) -> str:
+        params = footage_params(validated, runs=str(tmp_path / "runs"), inbox=str(project / "inbox"))
+        change(params)
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+        assert scan(tmp_path, validated) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        return error
+
+    model = {"adapter": "small", "weights": str(validated / "models/crossing-v1.safetensors")}
+    assert "no section 'footage'" in refused(lambda params: params.pop("footage"))
+    assert "nowhere, found nothing" in refused(lambda params: params["footage"].update(inbox="nowhere"))
+    assert "are not those of the run" in refused(lambda params: params["models"]["crossing-v2"].update(model))
+    assert "knows nothing of 'other'" in refused(
+        lambda params: (params["models"].update(other=model), params["footage"].update(model="other"))
+    )
+    assert "which say nothing of new footage" in refused(
+        lambda params: params["models"]["crossing-v2"].update(adapter="recorded")
+    )
+    assert "is not among the models" in refused(lambda params: params["footage"].update(model="third"))
+    assert not list(tmp_path.glob("runs/2*"))
+
+
+def test_what_fails_is_tried_again_and_what_is_broken_is_not(footage: ModuleType) -> None:
+    calls: list[str] = []
+
+    def look(errors: list[Exception]) -> Callable[[Any], Any]:
+        def one(clip: Any) -> Any:
+            calls.append(clip)
+            if errors:
+                raise errors.pop()
+            return "seen"
+
+        return one
+
+    assert footage._tried(look([RuntimeError("once"), RuntimeError("twice")]), None, 2)("a") == "seen"
+    assert calls == ["a"] * 3
+    with pytest.raises(RuntimeError, match="third"):
+        footage._tried(look([RuntimeError("third"), RuntimeError("b"), RuntimeError("a")]), None, 2)("b")
+    with pytest.raises(UnreadableFrame):
+        footage._tried(look([UnreadableFrame("broken")]), None, 2)("c")
+    assert calls == ["a"] * 3 + ["b"] * 3 + ["c"]
+
+
+def test_scans_that_were_due_are_counted(footage: ModuleType, tmp_path: Path) -> None:
+    section = Footage(model="m", cron="*/15 * * * *", missed_scans=3)
+    kept = Runs(tmp_path)
+    now = datetime.now(UTC)
+    assert footage._missed(kept, section, since=None).value == pytest.approx(0, abs=0.01)
+    early = footage._missed(kept, section, since=now - timedelta(minutes=20))
+    assert not early.over
+    assert "none has ever" in early.evidence
+    assert footage._missed(kept, section, since=now - timedelta(minutes=50)).over
+    with kept.begin() as run:
+        run.finish(pd.DataFrame({"camera": [], "signal": [], "value": []}), now=now, keep_folder=False)
+    assert not footage._missed(kept, section, since=now - timedelta(minutes=50)).over
+    hours = Footage(model="m", cron="0 8-18 * * mon-fri", missed_scans=3)
+    friday = datetime(2026, 11, 20, 18, 1, tzinfo=UTC)
+    assert hours.due(friday, 3) == datetime(2026, 11, 23, 10, tzinfo=UTC), "no scan is missed on a weekend"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"cron": "* * * * *"}, "one of interval_s and cron, got both"),
+        ({"interval_s": None}, "one of interval_s and cron, got neither"),
+        ({"interval_s": None, "cron": "61 * * * *"}, "the minute of a schedule"),
+        ({"interval_s": None, "cron": "0 0 30 2 *"}, "is never due"),
+        ({"inbx": "here"}, "did you mean 'inbox'?"),
+    ],
+)
+def test_params_of_footage(
+    tmp_path: Path, change: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = footage_params(tmp_path)
+    params["footage"] |= change
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    assert cli.main(["scan", "--params", str(tmp_path / "params.yaml")]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_embedded_params_name_a_model_that_is_shipped() -> None:
+    params = load(Path(__file__).parent.parent.parent / "params.yaml")
+    assert params.footage is not None
+    assert params.footage.model == "crossing-v2"
+    assert os.fspath(params.footage.alerts.file or "") == "footage/alerts.jsonl"
