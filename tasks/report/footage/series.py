@@ -27,7 +27,7 @@ JUDGE: Final = "wasserstein"
 
 STATES: Final[Mapping[str, tuple[str, str, str]]] = {
     "outside": ("fail", "▲", "drifted"),
-    "inside": ("pass", "✓", "as the reference"),
+    "inside": ("none", "=", "not told apart"),
     "insufficient": ("insufficient", "?", "too little footage"),
     "no_reference": ("none", "–", "no reference"),
 }
