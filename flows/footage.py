@@ -134,7 +134,8 @@ def watch(run: Run, *, since: datetime.datetime) -> None:
 
 def _look(run: Run, ready: Shipped, new: runs.Run, clips: Sequence[Clip], keep: Path) -> list[Look]:
     """Look at each clip, one after the other; those that are broken or fail are noted by `new` and left out."""
-    with progress.parts("scan", sum(clip.facts.n_frames or 0 for clip in clips), "frames") as done:
+    stated = (clip.facts.n_frames or clip.facts.duration_s * clip.facts.frame_rate for clip in clips)
+    with progress.parts("scan", max(1, round(sum(stated))), "frames") as done:
 
         def frames(count: int) -> None:
             for _ in range(count):

@@ -122,7 +122,7 @@ def _mark_zombies() -> None:
 
     ends = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
     trigger = EventTrigger(
-        after={"prefect.flow-run.heartbeat"},
+        after={"prefect.flow-run.heartbeat"},  # events of states come late, when those before them are missing
         expect={"prefect.flow-run.heartbeat", *ends},
         match_related=ResourceSpecification(
             {"prefect.resource.role": "flow", "prefect.resource.name": footage.scan.__name__}

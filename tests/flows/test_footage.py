@@ -17,6 +17,7 @@ import yaml
 
 from flows import cli, runtime
 from tasks import tables
+from tasks.data import video
 from tasks.data.frames import UnreadableFrame
 from tasks.footage.runs import Runs
 from tasks.params import Footage, load
@@ -38,9 +39,12 @@ def project(footage: ModuleType, validated: Path, tmp_path_factory: pytest.TempP
     root = tmp_path_factory.mktemp("project")
     (root / "params.yaml").write_text(yaml.safe_dump(footage_params(validated)))
     films = validated / "data/footage"
-    for name, film in {"east": "clear", "north": "foggy"}.items():
-        (root / "inbox" / name).mkdir(parents=True)
-        shutil.copy(films / f"{film}.mp4", root / "inbox" / name / "first.mp4")
+    (root / "inbox/north").mkdir(parents=True)
+    shutil.copy(films / "foggy.mp4", root / "inbox/north/first.mp4")
+    (root / "inbox/east").mkdir()
+    clear = films / "clear.mp4"  # in a container that does not state how many frames it holds
+    video.write(root / "inbox/east/first.mkv", video.read(clear), video.examine(clear), container=".mkv")
+    assert video.examine(root / "inbox/east/first.mkv").count is None
     (root / "inbox/broken.mp4").write_bytes(corrupted((films / "defocused.mp4").read_bytes()))
     time.sleep(0.3)  # longer than settle_s
     before = everything(validated)
@@ -72,7 +76,7 @@ def test_good_files_are_measured_and_the_broken_one_is_not(project: Path) -> Non
     clips = tables.read("footage_clips", place / "clips.parquet").set_index("file")
     assert clips["status"].to_dict() == {
         "broken.mp4": "quarantined",
-        "east/first.mp4": "ok",
+        "east/first.mkv": "ok",
         "north/first.mp4": "ok",
     }
     assert "broken.mp4 does not decode" in clips.loc["broken.mp4", "reason"]
@@ -103,7 +107,7 @@ def test_fog_is_named_first_and_told_once(project: Path) -> None:
 
 def test_nothing_is_taken_twice(project: Path, validated: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before, told = folders(project), alerts(project)
-    (project / "inbox/east/first.mp4").rename(project / "inbox/east/second.mp4")
+    (project / "inbox/east/first.mkv").rename(project / "inbox/east/second.mkv")
     shutil.copy(project / "inbox/north/first.mp4", project / "inbox/west.mp4")
     time.sleep(0.3)
     assert scan(project, validated) == 0
@@ -112,7 +116,23 @@ def test_nothing_is_taken_twice(project: Path, validated: Path, capsys: pytest.C
     assert alerts(project) == told
     ledger = Runs(project / "runs").ledger
     assert sorted(ledger.clips()["status"]) == ["ok", "ok", "quarantined"]
+    assert len(before) == 1
     assert ledger.history()["run"].nunique() == 2, "a scan that found nothing was completed too"
+
+
+def test_a_broken_file_is_tried_again_when_asked(
+    project: Path, validated: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = Runs(project / "runs").ledger
+    (broken,) = ledger.clips(status="quarantined")["clip_id"]
+    words = ["scan", "--params", str(project / "params.yaml"), "--out", str(validated)]
+    assert cli.main([*words, "--retry", "0" * 16]) == 2
+    assert "no clip 0000000000000000 was quarantined or failed" in capsys.readouterr().err
+    before = folders(project)
+    assert cli.main([*words, "--retry", broken]) == 0
+    (place,) = set(folders(project)) - set(before)
+    clips = tables.read("footage_clips", place / "clips.parquet")
+    assert clips[["file", "status"]].to_numpy().tolist() == [["broken.mp4", "quarantined"]]
 
 
 def test_what_no_longer_fits_is_said_in_one_sentence(

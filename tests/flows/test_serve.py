@@ -1,5 +1,6 @@
 """Scans that a schedule starts, on a real Prefect server: files that come while one is on, a kill, Ctrl-C."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -173,6 +174,43 @@ def test_a_kill_loses_nothing_and_repeats_nothing(validated: Path, tmp_path: Pat
         assert not under_way(tmp_path)
     finally:
         server.stop(home)
+
+
+@pytest.mark.slow
+def test_a_server_of_others_notices_that_a_scan_is_dead(
+    prefect: dict[str, str], validated: Path, tmp_path: Path
+) -> None:
+    films = project(tmp_path, validated)
+    for name in ("clear", "defocused"):  # enough for a heartbeat to arrive before the scan is over
+        drop(films / f"{name}.mp4", tmp_path / f"inbox/east/{name}.mp4")
+    mine = {"name": {"any_": [f"{validated.name}-{hashlib.sha256(str(validated).encode()).hexdigest()[:6]}"]}}
+
+    def beats() -> int:
+        heartbeat = {"event": {"name": ["prefect.flow-run.heartbeat"]}}
+        return int(ask(prefect["PREFECT_API_URL"], "events", filter=heartbeat)["total"])  # type: ignore[call-overload]
+
+    def states() -> set[str]:
+        return {run["state_name"] for run in ask(prefect["PREFECT_API_URL"], "flow_runs", deployments=mine)}
+
+    before = beats()
+    with serving(tmp_path, validated, **prefect) as served:
+        wait_for(lambda: beats() > before, served, "a heartbeat")
+        below = psutil.Process(served.pid).children(recursive=True)
+        for process in (served, *below):
+            os.kill(process.pid, signal.SIGKILL)
+        psutil.wait_procs(below, timeout=10)
+    assert "Running" in states()
+    deadline = time.monotonic() + PATIENCE_S
+    while "Running" in states():
+        assert time.monotonic() < deadline, "the automation has not fired"
+        time.sleep(1)
+    assert "Crashed" in states()
+    with serving(tmp_path, validated, **prefect) as served:  # its place is free again
+        expected = {"north/foggy.mp4": "ok", "south/broken.mp4": "quarantined"}
+        expected |= {"east/clear.mp4": "ok", "east/defocused.mp4": "ok"}
+        wait_for(lambda: statuses(tmp_path) == expected, served, "a scan after one that was killed")
+        served.send_signal(signal.SIGINT)
+        assert served.wait(timeout=60) == 130
 
 
 @pytest.mark.slow
