@@ -58,6 +58,7 @@ def test_a_small_shift_everywhere_shows_in_the_mean():
     assert together["mean_difference_errors"] == pytest.approx(2)
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_two_photographs_through_both(tmp_path):
     given = os.environ.get("STORMGLASS_REAL_DATA")

@@ -93,6 +93,7 @@ def test_others_are_measured_or_said_to_be_missing(result):
             assert ("ratio" in row) != row.get("status", "").startswith("not installed")
 
 
+@pytest.mark.slow
 def test_memory_is_what_a_process_holds():
     taken = memory.in_own_process(memory.peak_bytes, _twenty_megabytes)
     assert 19e6 < taken < 24e6

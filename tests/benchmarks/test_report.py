@@ -57,6 +57,7 @@ def test_a_run_that_is_not_there_is_skipped_with_its_reason(monkeypatch, tmp_pat
     assert set(found["runs"]) == {"generated"}
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_a_page_is_measured_in_both_forms(tmp_path):
     if chromium.find() is None:

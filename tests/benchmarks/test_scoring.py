@@ -8,6 +8,8 @@ import pytest
 
 from benchmarks import generated, scoring
 
+pytestmark = pytest.mark.slow  # all the tools, once each
+
 TINY = scoring.Size("quick", n_images=60, n_sequences=3, n_frames=25, resamples=20, n_objects=8, torchmetrics_images=10)
 
 

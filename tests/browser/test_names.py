@@ -118,6 +118,7 @@ def _hostile_frames(layout: Layout) -> None:
     tables.write("examples", examples, layout.scores / "examples.parquet")
 
 
+@pytest.mark.slow
 def test_hostile_corruptions_and_frames_lead_to_their_pictures_and_commands(browser, tmp_path):
     run = gallery_factory.params(corruptions={"<b>family": CORRUPTIONS})
     layout = Layout(tmp_path)

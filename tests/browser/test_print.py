@@ -23,6 +23,7 @@ def test_print_has_every_chart_and_row_in_light(browser, folder):
     context.close()
 
 
+@pytest.mark.slow
 def test_the_document_has_every_row_and_nothing_is_cut(browser, folder):
     """Chromium's own PDF, tagged: as many table rows as the page has, light although the reader's page is dark."""
     context = browser.new_context(color_scheme="dark", viewport={"width": 1440, "height": 900})

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ def test_it_covers_alerts_that_ask_for_a_rollback_of_a_camera() -> None:
     triggered = TriggeredAction(
         automation=read, action=action, triggering_event=event, triggered=NOW, triggering_labels={}
     )
-    parameters = asyncio.run(action.render_parameters(triggered))
+    with ThreadPoolExecutor(1) as thread:  # where no test of the browser has left its loop
+        parameters = thread.submit(asyncio.run, action.render_parameters(triggered)).result()
     assert parameters == {
         "camera": "north",
         "reason": "camera north: rollback (raised): forecast is high; output_drift is high.",

@@ -80,6 +80,7 @@ def test_what_they_cache_and_keep(tmp_path: Path) -> None:
     assert gitlab()["artifacts"]["reports"]["junit"] == "ci/reports/junit.xml"
 
 
+@pytest.mark.slow
 def test_the_commands_on_a_small_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,6 +127,7 @@ def test_the_commands_on_a_small_run(
     assert ElementTree.parse("ci/reports/junit.xml").getroot().get("skipped") == "4"
 
 
+@pytest.mark.slow
 def test_a_slice_that_the_limit_cut_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -103,6 +103,7 @@ def ask(url: str, what: str, **body: Any) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_files_that_come_are_scanned_by_schedule(prefect: dict[str, str], validated: Path, tmp_path: Path) -> None:
     films = project(tmp_path, validated)
     with serving(tmp_path, validated, **prefect) as served:

@@ -41,6 +41,7 @@ def write(root: Path, service: Service, **sections: Any) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_run_starts_it_once_and_stops_it_once(tmp_path: Path, service: Service) -> None:
     """Workers are killed at the end of their work and the latency is measured in a process of its own."""
     path = write(tmp_path, service, latency={"frames": 16}, run={"workers": 1})

@@ -373,6 +373,7 @@ print("matplotlib" in sys.modules, "ultralytics" in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_nothing_is_left_behind(folder: Callable[[str], Path], tmp_path: Path) -> None:
     """No settings at home, no sockets, no file outside the temporary folder, and the process as it was before.
 

@@ -26,6 +26,7 @@ def test_tiers_are_met(street: Frames, through: Through, name: str, bits_per_pix
     assert out.shape == street.shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_tiers_are_met_on_real_footage(cars: Frames, through: Through, name: str) -> None:
     for severity, bits_per_pixel in ((1, 0.16), (3, 0.04), (5, 0.01)):
