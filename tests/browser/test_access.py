@@ -79,7 +79,7 @@ def test_keys_sort_open_and_come_back(page):
     summary = page.locator("#map details.data summary").first
     summary.focus()
     page.keyboard.press("Enter")
-    assert page.locator("#map details.data table").first.is_visible()
+    page.locator("#map details.data table").first.wait_for()  # it is made when the page hears of the opening
     button = page.locator("#cards .example button").first
     button.focus()
     page.keyboard.press("Enter")
