@@ -7,8 +7,6 @@ BIN := $(CURDIR)/$(VENV)/bin
 READY := $(VENV)/.ready
 ADAPTERS := $(VENV)/.adapters
 comma := ,
-# One test more than there are processors, for many wait for a server or a browser; at most four.
-WORKERS := $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 4)))
 # $(call install,EXTRAS): this project with these extras into .venv, by uv where it is had, by pip otherwise.
 install = uv=$$(command -v uv || true); \
 	if [ -z "$$uv" ] && $(BIN)/python -m pip install -q uv; then uv=$(BIN)/uv; fi; \
@@ -50,7 +48,7 @@ chromium: $(READY)
 
 # In the order of the files: those of whole runs and of the browser come first, and none of them is left for the end.
 test: $(READY) $(ADAPTERS) chromium ## the default tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: report $(ADAPTERS) chromium ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
@@ -63,7 +61,7 @@ picture: report chromium ## take the README's picture from the report
 
 # Of the rest the compiler, every adapter on twenty photographs and noticing a dead scan take the longest: `make test-slow`.
 proofs: $(READY) $(ADAPTERS) chromium ## those of the slow tests that take a few minutes together
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n $(WORKERS) --dist loadfile -k "not is_dead" \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n auto --maxprocesses 4 --dist loadfile -k "not is_dead" \
 	  tests/benchmarks tests/flows tests/browser/test_access.py tests/browser/test_names.py tests/browser/test_print.py \
 	  tests/tasks/corruptions/codec tests/tasks/footage tests/tasks/inference
 
