@@ -22,6 +22,8 @@ def test_what_is_wider_than_the_telephone_says_so(browser, folder):
     context = browser.new_context(viewport={"width": 390, "height": 800})
     page = context.new_page()
     page.goto(pages.address(folder))
+    pages.settled(page)
+    page.locator("#slices .scroll.sideways").wait_for()
     table = page.locator("#slices .scroll")
     assert "scrolls sideways" in table.evaluate("node => getComputedStyle(node, '::before').content")
     assert table.evaluate("node => getComputedStyle(node).boxShadow") != "none"
