@@ -46,6 +46,7 @@ BARS: Final[dict[tuple[str, str], records.Bar]] = {
         "chart_json_kb": 500.0,
         "dom_nodes_at_load": 5000.0,
         "ready_throttled_s": 4.0,
+        "map_ready_throttled_s": 4.0,
         "requests_elsewhere": 0.0,
         "console_messages": 0.0,
     }.items()

@@ -43,10 +43,7 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(context, scanned):
     """The page, opened; at the end nothing may have been complained about or asked for."""
     opened = context.new_page()
-    complaints, requests = [], []
-    opened.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("dialog", lambda dialog: complaints.append("a script of a name ran") or dialog.dismiss())
+    complaints, requests = pages.complaints(opened), []
     opened.on("request", lambda request: requests.append(request.url))
     opened.goto(scanned.as_uri())
     pages.settled(opened)
