@@ -14,17 +14,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
+import cv2
 import numpy as np
 import yaml
 
 from benchmarks import field_loop, records
+from flows import runtime, server
 from tasks import params as parameters
-from tasks import tables
+from tasks import quality, tables
 from tasks.corruptions import CORRUPTIONS
 from tasks.data.coco import import_coco
 from tasks.inference import planning
@@ -75,14 +78,15 @@ COLUMNS: Final = ("size", "figure", "value", "bar", "holds")
 
 NOTES: Final = """\
 - The loop: per cell the data set built and the model loaded again, one image a call, imagecorruptions (mended) in two
-  loader workers, the model on all processors, COCOeval with its defaults. Ours: `stormglass prepare`, `infer` and
-  `score` as commands, each with its start, Prefect and its server; intervals, slices and error kinds included, which
-  the loop does not have.
-- `speedup` is wall time over wall time. `work_speedup` leaves out what a run of any size pays once: the start of
-  processes and of Prefect's server (from `stormglass infer` run again, when there is nothing left to do).
+  loader workers, the model on all processors, COCOeval with its defaults; in a process that has everything imported.
+- Ours: `stormglass run --until score`, the whole command with its start; frames measured, intervals, slices, error
+  kinds and calibration included, which the loop does not have. Prefect's server is up beforehand, as it is between the
+  runs of a project (it stays for five minutes, or `PREFECT_API_URL` names one): its start is `server_start_s`, apart.
+- `speedup` is wall time over wall time. `work_speedup` leaves out what a run of any size pays once, the start of the
+  process and a flow (from `stormglass infer` run again, when there is nothing left to do).
 - `without_glass_blur` leaves its cells out of both sides: of ours by its parts' share of the summed stage times.
-- `wall_over_work` is the wall time of `infer` over the stages' summed time (decode, corrupt, infer) divided by the
-  number of workers: 1 is no idle processor, start included.
+- `wall_over_work` is the wall time of the stage `infer` over the summed time of its work (decode, corrupt, infer; the
+  frames' features) divided by the number of workers: 1 is no idle processor, the start of workers included.
 - `ap_difference_errors` is the mean over cells of our AP minus theirs, in standard errors of that mean over the
   corruptions (seeds differ, so cells do, too).
 """
@@ -101,27 +105,58 @@ def run_ours(folder: Path, size: Size) -> dict[str, Any]:
         "severities": list(size.severities),
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
-    spent = {}
-    for name in ("prepare", "infer", "score", "again"):
-        start = perf_counter()
-        command = [sys.executable, "-m", "flows.cli", "infer" if name == "again" else name]
-        done = subprocess.run(
-            [*command, "--params", str(folder / "params.yaml"), "--out", str(folder)],
-            cwd=Path(__file__).parents[1],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
-        spent[name] = perf_counter() - start
+    home = runtime.home(folder)
+    spent = {"server": seconds(lambda: server.wait(server.start(home), home))}
+    try:
+        spent |= by_stage(["run", "--until", "score"], folder)
+        spent["again"] = sum(by_stage(["infer"], folder).values())
+    finally:
+        server.leave(home)
     scores = tables.read("scores", folder / "scores" / "scores.parquet")
     whole = scores[(scores["metric"] == "map") & (scores["slice"] == tables.ALL) & (scores["class"] == tables.ALL)]
     cells = whole[whole["severity"].notna() & whole["baseline"].isna() & (whole["model"] == "yolox-nano")]
     ap = {
         (str(row["corruption"]), int(row["severity"])): float(row["value"]) for row in cells.to_dict(orient="records")
     }
-    return {"spent": spent, "work": work_by_corruption(folder), "ap": ap, "photographs": size.photographs}
+    looks = seconds_of_features(folder / "data") * len(ap)
+    work = work_by_corruption(folder)
+    return {"spent": spent, "work": work, "looks": looks, "ap": ap, "photographs": size.photographs}
+
+
+def by_stage(command: list[str], folder: Path) -> dict[str, float]:
+    """Run `stormglass` on the params in `folder`; seconds by the stage that it says to be at, `start` before the first.
+
+    Raises:
+        RuntimeError: the command failed.
+    """
+    told: list[str] = []
+    found: dict[str, float] = {}
+    stage, since = "start", perf_counter()
+    given = [*command, "--params", str(folder / "params.yaml"), "--out", str(folder)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", *given],
+        cwd=Path(__file__).parents[1],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            told.append(line)
+            if line.startswith("stormglass: "):
+                now = perf_counter()
+                found[stage], stage, since = now - since, line.split()[1], now
+    found[stage] = perf_counter() - since
+    if process.returncode:
+        raise RuntimeError(f"stormglass {' '.join(given)} ended with {process.returncode}:\n{''.join(told)}")
+    return found
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long `work` takes."""
+    start = perf_counter()
+    work()
+    return perf_counter() - start
 
 
 def work_by_corruption(folder: Path) -> dict[str, float]:
@@ -134,6 +169,13 @@ def work_by_corruption(folder: Path) -> dict[str, float]:
     return found
 
 
+def seconds_of_features(data: Path) -> float:
+    """What measuring each photograph once takes, as `infer` does in every cell; the best of three."""
+    files = sorted(path for path in data.rglob("*") if path.suffix in (".jpg", ".png"))
+    frames = [cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB) for file in files]
+    return sum(min(seconds(lambda: quality.features(frame)) for _ in range(3)) for frame in frames)
+
+
 def benchmark() -> list[str]:
     """The names of the benchmark's 15."""
     return [name for name, corruption in CORRUPTIONS.items() if corruption.benchmark == "common"]
@@ -142,13 +184,13 @@ def benchmark() -> list[str]:
 def compared(theirs: list[dict[str, Any]], ours: dict[str, Any], workers: int) -> dict[str, float]:
     """The figures of a run."""
     spent, work = ours["spent"], ours["work"]
-    wall = spent["prepare"] + spent["infer"] + spent["score"]
-    start = min(spent["again"], spent["infer"])
+    wall = sum(spent[name] for name in ("start", "prepare", "infer", "score"))
     their_wall = sum(cell["seconds"] for cell in theirs)
     without = sum(cell["seconds"] for cell in theirs if cell["name"] != SLOW)
-    share = work.get(SLOW, 0.0) / sum(work.values())
-    glass = share * (spent["infer"] - start)
-    once = 3 * start  # prepare and score start a process and find Prefect's server as `infer` does
+    done = sum(work.values())
+    share = work.get(SLOW, 0.0) / done
+    glass = share * spent["infer"]
+    once = spent["again"]
     difference = [ours["ap"][cell["name"], cell["severity"]] - cell["ap"] for cell in theirs]
     by_name: dict[str, list[float]] = {}
     for cell, value in zip(theirs, difference, strict=True):
@@ -158,14 +200,16 @@ def compared(theirs: list[dict[str, Any]], ours: dict[str, Any], workers: int) -
     return {
         "field_loop_s": their_wall,
         "ours_s": wall,
-        **{f"ours_{name}_s": spent[name] for name in ("prepare", "infer", "score")},
+        **{f"ours_{name}_s": spent[name] for name in ("start", "prepare", "infer", "score")},
+        "server_start_s": spent["server"],
         "ours_infer_with_nothing_to_do_s": spent["again"],
-        "ours_stages_s": sum(work.values()),
+        "ours_stages_s": done,
+        "ours_features_s": ours["looks"],
         "speedup": their_wall / wall,
         "speedup_without_glass_blur": without / (wall - glass),
         "work_speedup": their_wall / max(wall - once, 1e-9),
         "work_speedup_without_glass_blur": without / max(wall - once - glass, 1e-9),
-        "wall_over_work": spent["infer"] / (sum(work.values()) / workers),
+        "wall_over_work": spent["infer"] / ((done + ours["looks"]) / workers),
         "clean_ap_difference": abs(difference[0]),
         "mean_ap_difference": float(means.mean()),
         "ap_difference_errors": abs(float(means.mean())) / error if error else 0.0,

@@ -4,6 +4,9 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+STAGES = ("prepare", "infer", "score", "realtime", "gallery", "publish")
+"""What `run` does, in order; `crossing` and `train` belong to the embedded data set and models."""
+
 
 def parser() -> argparse.ArgumentParser:
     """Of every command; what it parses names the command as `command`."""
@@ -17,7 +20,8 @@ def parser() -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=about, description=about)
         added.set_defaults(command=name)
         if params:
-            added.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE")
+            told = "params.yaml by default"
+            added.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE", help=told)
         return added
 
     def trial(added: argparse.ArgumentParser) -> None:
@@ -29,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
         return added
 
     start = add("init", "Write params.yaml and dvc.yaml for your own data and model.", params=False)
-    start.add_argument("folder", type=Path, metavar="DIR")
+    start.add_argument("folder", type=Path, metavar="DIR", help="a folder that has no such files yet")
     add("doctor", "Try everything a run needs on this machine.", params=False)
     coco = add("import", "Bring annotations of another format into the form that runs read.", params=False)
     coco.add_argument("format", choices=["coco"], metavar="FORMAT", help="coco")
@@ -37,15 +41,18 @@ def parser() -> argparse.ArgumentParser:
     coco.add_argument("--images", type=Path, required=True, metavar="DIR", help="the folder its file names start from")
     coco.add_argument("--semantic", type=Path, metavar="DIR", help="PNG maps of category ids, named as the images")
     coco.add_argument("--semantic-classes", type=Path, metavar="FILE", help="YAML that names their classes")
-    coco.add_argument("destination", type=Path, metavar="DEST")
+    coco.add_argument("destination", type=Path, metavar="DEST", help="a new folder for the data set")
     add("check", "Check params, models and data set without running anything.")
     everything = add("run", "All stages on your own data and models, into one folder.")
-    everything.add_argument("--out", type=Path, required=True, metavar="DIR")
+    everything.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="where all of it goes; what was killed goes on there"
+    )
+    everything.add_argument("--until", choices=STAGES, metavar="STAGE", help=f"the last one: {', '.join(STAGES)}")
     trial(everything)
     add("crossing", "Render the embedded data set.")
     of_run(add("prepare", "Check the data set and write its tables."))
     training = add("train", "Train an embedded model.")
-    training.add_argument("model", metavar="NAME")
+    training.add_argument("model", metavar="NAME", help="its name in params: crossing-v1 or crossing-v2")
     trial(of_run(add("infer", "Predict on clean and corrupted frames, then measure latency.")))
     of_run(add("score", "Measure the predictions that are there; no model runs."))
     of_run(add("realtime", "HOTA of models that have to keep up: frames that arrive meanwhile are skipped."))
@@ -56,8 +63,8 @@ def parser() -> argparse.ArgumentParser:
         "--to", metavar="DIR|URL", help="a new folder, or one written by this before; or s3://bucket/prefix"
     )
     said = of_run(add("predictions", "Write what the models said to a CSV file."))
-    said.add_argument("--model", metavar="M")
-    said.add_argument("--corruption", metavar="C")
+    said.add_argument("--model", metavar="M", help="only what this one said")
+    said.add_argument("--corruption", metavar="C", help="only under this one")
     said.add_argument("--severity", type=int, metavar="S", help="0 is clean")
     said.add_argument("--to", type=Path, required=True, metavar="FILE.csv")
     of_run(add("gate", "Judge the scores by the gates of params; status 1 when one fails."))
@@ -152,7 +159,7 @@ def _add_corrupt(added: argparse.ArgumentParser) -> None:
     amount = added.add_mutually_exclusive_group()
     amount.add_argument("--severity", type=int, metavar="N", help="1 to 5")
     amount.add_argument("--level", type=float, metavar="X", help="a strength of your own, in the corruption's unit")
-    added.add_argument("--seed", type=int, default=0, metavar="N")
+    added.add_argument("--seed", type=int, default=0, metavar="N", help="the same one gives the same pixels (0)")
     added.add_argument(
         "--scale-to", type=_positive, metavar="PX", help="parameters in px are meant for frames of this shorter side"
     )
@@ -165,7 +172,7 @@ def _add_corrupt(added: argparse.ArgumentParser) -> None:
 def _add_failures(added: argparse.ArgumentParser, unit: str) -> None:
     """Which failures: frames on which a task of the run has something wrong."""
     added.add_argument("target", type=Path, metavar="OUT", help="a new folder; written whole or not at all")
-    added.add_argument("--model", metavar="M")
+    added.add_argument("--model", metavar="M", help="only failures of this one")
     added.add_argument("--task", metavar="T", help="such as detection")
     added.add_argument("--corruption", metavar="GLOB", help="only corruptions whose name or family matches")
     added.add_argument(

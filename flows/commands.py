@@ -10,10 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from flows import runtime
+from flows.arguments import STAGES
 from tasks.errors import InputError, WorkFailed
-
-STAGES = ("prepare", "infer", "score", "realtime", "gallery", "publish")
-"""What `run` does, in order; `crossing` and `train` belong to the embedded data set and models."""
 
 TRIAL = frozenset({"infer", "score", "realtime", "gallery", "publish"})
 """Stages that can be narrowed to some corruptions and clips."""
@@ -45,9 +43,10 @@ def _run(arguments: argparse.Namespace) -> int:
     ready = runtime.launch(run.layout.root, prefect=run.params.run.prefect)
     trial = {"only": arguments.only, "limit": arguments.limit}
     status = 0
-    for name in STAGES:
-        flow = getattr(importlib.import_module(f"flows.{name}"), name)
-        ready()
+    names = STAGES[: STAGES.index(arguments.until or STAGES[-1]) + 1]
+    flows = {name: getattr(importlib.import_module(f"flows.{name}"), name) for name in names}  # as the server starts
+    ready()
+    for name, flow in flows.items():
         print(f"stormglass: {name}", file=sys.stderr, flush=True)
         try:
             flow(params=str(arguments.params), out=str(run.layout.root), **(trial if name in TRIAL else {}))
@@ -56,7 +55,8 @@ def _run(arguments: argparse.Namespace) -> int:
                 raise
             print(f"stormglass: {error}", file=sys.stderr)  # the report shows which cells are missing
             status = 1
-    print(run.layout.reports / "robustness.html")
+    if name == STAGES[-1]:
+        print(run.layout.reports / "robustness.html")
     return status
 
 

@@ -14,18 +14,17 @@ from typing import Any, Final, TypeVar
 
 from tasks.errors import InputError
 from tasks.inference.planning import Part, Unit
+from tasks.threads import for_processes
 
 START_LIMIT_S: Final = 600.0
 """Loading libraries and models takes seconds; a network drive or a GPU driver may take minutes."""
 
-_THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 _SETTINGS: Final = {
-    **dict.fromkeys(_THREADS, "1"),
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     "TORCHINDUCTOR_COMPILE_THREADS": "1",  # else torch.compile leaves processes behind a worker that is killed
     "NO_ALBUMENTATIONS_UPDATE": "1",
 }
-"""One thread a process: sums are taken in one order, so that digits do not depend on how many workers there are."""
+"""Of every worker's environment; with one thread each, digits do not depend on how many workers there are."""
 
 _SPAWN = multiprocessing.get_context("spawn")  # fork and CUDA or threads do not go together
 _ENVIRONMENT = threading.Lock()
@@ -122,7 +121,7 @@ class Worker:
     def _start(self) -> None:
         self._pipe, theirs = _SPAWN.Pipe()
         self._process = _SPAWN.Process(target=_serve, args=(theirs, self._spec, self._device), daemon=True)
-        with _ENVIRONMENT, _environment(_SETTINGS), _interrupts_held():
+        with _ENVIRONMENT, for_processes(others=_SETTINGS), _interrupts_held():
             self._process.start()
         theirs.close()
         self._started = False
@@ -202,7 +201,7 @@ def alone(function: Callable[..., Result], *arguments: Any, device: str, threads
     """
     ours, theirs = _SPAWN.Pipe(duplex=False)
     process = _SPAWN.Process(target=_once, args=(theirs, device, threads, function, arguments), daemon=True)
-    with _ENVIRONMENT, _environment({**_SETTINGS, **dict.fromkeys(_THREADS, str(threads))}), _interrupts_held():
+    with _ENVIRONMENT, for_processes(threads, _SETTINGS), _interrupts_held():
         process.start()
     theirs.close()
     try:
@@ -287,21 +286,6 @@ def _interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """For a process started here: libraries read these once, when they are loaded."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _exit(code: int | None) -> str:

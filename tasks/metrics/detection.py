@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ SLACK: Final = np.float32(1e-3)
 
 BLOCK_BYTES: Final = 1 << 24
 """Size of an array while resamples are reduced: small enough for memory, long enough rows for NumPy."""
+
+DENSE: Final = 1024
+"""Elements up to which a matrix of counts costs less as it is than SciPy's bookkeeping of a sparse one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,8 +161,6 @@ def _weighted_precision(resampler: Resampler, units: Ints, totals: Floats, hit: 
         hit: (10, N) as in `Matches`.
         counted: (10, N) likewise.
     """
-    from scipy.sparse import coo_array
-
     found = np.zeros((len(hit), resampler.resamples))
     places = np.flatnonzero(hit.any(axis=1))
     if not len(places):
@@ -171,9 +172,7 @@ def _weighted_precision(resampler: Resampler, units: Ints, totals: Floats, hit: 
         at = np.flatnonzero(hit[place])
         seen = np.flatnonzero(counted[place, : at[-1] + 1])
         between = np.searchsorted(at, seen)  # which hit each detection comes before, or is
-        shape = (len(at), len(used))
-        ones = np.ones(len(seen), dtype=np.float32)
-        steps[place] = at, coo_array((ones, (between, units[seen])), shape=shape).tocsr()
+        steps[place] = at, _counts(between, units[seen], (len(at), len(used)))
     block = max(1, BLOCK_BYTES // (4 * max(len(at) for at, _ in steps.values())))
     for start in range(0, resampler.resamples, block):
         part = np.s_[start : start + block]
@@ -189,6 +188,16 @@ def _weighted_precision(resampler: Resampler, units: Ints, totals: Floats, hit: 
             settled = np.einsum("hr,hr->r", envelope, level) - np.einsum("hr,hr->r", envelope[1:], level[:-1])
             found[place, part] = (settled + envelope[0]) / len(RECALLS)
     return found
+
+
+def _counts(rows: Ints, columns: Ints, shape: tuple[int, int]) -> Any:
+    """How often each pair of row and column occurs, float32 of `shape`; sparse where that is worth its overhead."""
+    height, width = shape
+    if height * width <= DENSE:
+        return np.bincount(rows * width + columns, minlength=height * width).reshape(shape).astype(np.float32)
+    from scipy.sparse import coo_array
+
+    return coo_array((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=shape).tocsr()
 
 
 def _levels(recall: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -26,6 +26,7 @@ from tasks.metrics.score import make_study, model_facts
 from tasks.metrics.study import Study
 from tasks.metrics.truth import GroundTruth, load
 from tasks.params import Params, Tracker
+from tasks.threads import for_processes
 
 Replay = Callable[[pd.DataFrame, pd.DataFrame, Tracker], pd.DataFrame]
 """From rows of `predictions`, their frames' rows of `frames` and a tracker to the same rows with track ids, such as
@@ -75,7 +76,8 @@ def run(
         initargs=(params, layout, frames, replay),
     )
     try:
-        return list(pool.map(_work, jobs))
+        with for_processes():
+            return list(pool.map(_work, jobs))
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -25,6 +25,7 @@ from tasks.metrics.streams import streams
 from tasks.metrics.study import Key, Study
 from tasks.metrics.truth import GroundTruth, load
 from tasks.params import Params, Tracker
+from tasks.threads import for_processes
 
 
 def score(params: Params, layout: Layout, *, workers: int = 1, track: attribution.Track | None = None) -> None:
@@ -183,7 +184,8 @@ def _run(
         initargs=(params, layout, models),
     )
     try:
-        return _in_order(clean, rest, pool.map, study, put)
+        with for_processes():
+            return _in_order(clean, rest, pool.map, study, put)
     finally:
         pool.shutdown(cancel_futures=True)  # after an error what waits is not begun
 

@@ -192,16 +192,17 @@ def prepare_input(frame: npt.NDArray[np.uint8], settings: ModelInput) -> tuple[t
     if tuple(pixels.shape[2:]) != inner:
         pixels = functional.interpolate(
             pixels, size=inner, mode="bilinear", align_corners=False, antialias=settings.antialias
-        ).round()
+        ).round_()
     height, width = placement.input_height_px, placement.input_width_px
     if (height, width) != inner:
         left, top = placement.offset_x, placement.offset_y
         margins = (left, width - inner[1] - left, top, height - inner[0] - top)  # below 0 they cut
         pixels = functional.pad(pixels, margins, value=float(settings.pad))
-    pixels = pixels[0]
-    if settings.channels == "bgr":
-        pixels = pixels.flip(0)
-    mean = torch.tensor(settings.mean).reshape(3, 1, 1)
-    std = torch.tensor(settings.std).reshape(3, 1, 1)
-    # Divided rather than multiplied: 1/255 is then, to the digit, the division by 255 of the libraries.
-    return ((pixels / (1 / settings.scale) - mean) / std).contiguous(), placement
+    values = (pixels[0].flip(0) if settings.channels == "bgr" else pixels[0]).contiguous()
+    if settings.scale != 1:
+        values /= 1 / settings.scale  # divided: 1/255 is then, to the digit, the division by 255 of the libraries
+    if any(settings.mean):
+        values -= torch.tensor(settings.mean).reshape(3, 1, 1)
+    if any(one != 1 for one in settings.std):
+        values /= torch.tensor(settings.std).reshape(3, 1, 1)
+    return values, placement

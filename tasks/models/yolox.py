@@ -1,5 +1,7 @@
 """The decoder of YOLOX (Ge et al. 2021, "YOLOX: Exceeding YOLO Series in 2021"), which exports undecoded rows."""
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -37,18 +39,20 @@ def decode(
             f"the output does not fit decoder 'yolox': expected {rows} rows of at least 6 numbers for an input "
             f"of {width_px}x{height_px} px, got shape {output.shape}; is it another network, or already decoded"
         )
-    cells = np.concatenate([_cells(height, width) for height, width, _ in grids])
-    strides = np.concatenate([np.full(height * width, stride, np.float32) for height, width, stride in grids])
+    cells, strides = _cells(tuple(grids))
     class_ids = output[:, 5:].argmax(axis=1)
     scores = output[:, 4] * output[np.arange(rows), 5 + class_ids]
     kept = np.flatnonzero(scores > score_threshold)
-    centres = (output[kept, :2] + cells[kept]) * strides[kept, None]
-    half = np.exp(output[kept, 2:4]) * strides[kept, None] / 2
+    centres = (output[kept, :2] + cells[kept]) * strides[kept]
+    half = np.exp(output[kept, 2:4]) * strides[kept] / 2
     boxes = np.concatenate([centres - half, centres + half], axis=1)
     return boxes.astype(np.float32), scores[kept].astype(np.float32), class_ids[kept].astype(np.int64)
 
 
-def _cells(height: int, width: int) -> npt.NDArray[np.float32]:
-    """Column and row of each cell, (height * width, 2)."""
-    rows, columns = np.divmod(np.arange(height * width), width)
-    return np.stack([columns, rows], axis=1).astype(np.float32)
+@lru_cache(maxsize=16)
+def _cells(grids: tuple[tuple[int, int, int], ...]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Column and row of each cell, (N, 2), and the stride of its grid, (N, 1); `grids`: height, width and stride."""
+    places = [np.divmod(np.arange(height * width), width)[::-1] for height, width, _ in grids]
+    cells = np.concatenate([np.stack(place, axis=1) for place in places]).astype(np.float32)
+    strides = np.repeat([stride for _, _, stride in grids], [height * width for height, width, _ in grids])
+    return cells, strides.astype(np.float32)[:, None]

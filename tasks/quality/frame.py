@@ -239,7 +239,7 @@ def _impulses(grey: Pixels, median: Pixels) -> float:
     Source: as switching median filters find them, T. Sun, Y. Neuvo, "Detail-preserving median based filters in image
     processing", Pattern Recognition Letters 15 (4), 1994.
     """
-    return float((cv2.absdiff(grey, median) >= IMPULSE).mean())
+    return np.count_nonzero(cv2.absdiff(grey, median) >= IMPULSE) / grey.size
 
 
 def _edges(small: Pixels) -> tuple[float, float]:
@@ -252,7 +252,7 @@ def _edges(small: Pixels) -> tuple[float, float]:
     if min(small.shape) < 3:
         return math.nan, math.nan
     x, y = (cv2.Sobel(small, cv2.CV_32F, *order, scale=1 / 8)[1:-1, 1:-1] for order in ((1, 0), (0, 1)))
-    share = float((cv2.magnitude(x, y) >= EDGE).mean())
+    share = np.count_nonzero(cv2.magnitude(x, y) >= EDGE) / x.size
     xx, yy, xy = (float(np.vdot(one, other)) for one, other in ((x, x), (y, y), (x, y)))
     return share, math.hypot(xx - yy, 2 * xy) / (xx + yy) if xx + yy else 0.0
 

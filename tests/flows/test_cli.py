@@ -35,8 +35,34 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], list[str], str]] = {
     "a typo in params": (lambda path: edit(path, severitis=[1]), ["infer"], "'severitis'; did you mean 'severities'?"),
     "no params": (lambda path: path.unlink(), ["score"], "stormglass init"),
     "no YAML": (lambda path: path.write_text("models: ["), ["infer"], "not valid YAML"),
+    "no text": (lambda path: path.write_bytes(bytes(range(128, 256))), ["infer"], "not valid YAML"),
+    "a gate on no metric": (
+        lambda path: edit(path, gates=[{"metric": "mapp", "min": 0}]),
+        ["check"],
+        "'mapp' is no metric of this run; did you mean 'map'",
+    ),
+    "a store under a file": (
+        lambda path: edit(path, run={"store": "params.yaml/parts", "prefect": False}),
+        ["infer"],
+        "run.store: cannot make the folder",
+    ),
+    "a gate on no class": (
+        lambda path: edit(path, gates=[{"metric": "map", "class": "cra", "min": 0}]),
+        ["check"],
+        "'cra' is no class of detection of this run; did you mean 'car'",
+    ),
+    "a gate on latency of no corruption": (
+        lambda path: edit(path, gates=[{"metric": "latency_p95_ms", "corruption": "fog", "severity": 3, "max": 9}]),
+        ["check"],
+        "fog",
+    ),
+    "a folder under a file": (lambda path: None, ["init", "params.yaml/new"], "Cannot read or write params.yaml/new"),
     "an unknown corruption": (lambda path: edit(path, corruptions={"a": ["fogg"]}), ["infer"], "'fogg'; did you mean"),
-    "no tables": (lambda path: shutil.rmtree(path.parent / "tables"), ["infer"], "classes.parquet"),
+    "no tables": (
+        lambda path: shutil.rmtree(path.parent / "tables"),
+        ["infer"],
+        "classes.parquet, found no file: run `stormglass prepare` first",
+    ),
     "no weights": (lambda path: (path.parent / "models/m0.safetensors").unlink(), ["infer"], "m0.safetensors"),
     "weights of something else": (
         lambda path: (path.parent / "models/m0.safetensors").write_bytes(b"PK" * 99),
@@ -147,6 +173,18 @@ def test_all_stages_on_ones_own_data(path: Path, command: Command, prefect: dict
     assert judged.stdout.splitlines()[0].startswith("fail")
     edit(path, gates=[{"metric": "map", "min": 0}])
     assert command("gate", "--params", path, "--out", out).returncode == 0
+
+
+def test_a_run_ends_where_it_is_told_to(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(path, corruptions={"noise": ["gaussian_noise"]}, severities=[2])
+    out = path.parent / "out"
+    assert cli.main(["run", "--params", str(path), "--out", str(out), "--until", "score"]) == 0
+    told = capsys.readouterr()
+    assert (out / "scores/scores.parquet").is_file()
+    assert not {"realtime", "gallery", "reports"} & {one.name for one in out.iterdir()}
+    assert "stormglass: score" in told.err
+    assert "realtime" not in told.err
+    assert told.out == ""
 
 
 def test_light_commands_load_no_heavy_library() -> None:
