@@ -105,6 +105,8 @@ def score(run: Run, name: str, labels: Path) -> list[str]:
     out = folder / adoption.LABELLED
     with exports.staged(out) as made:
         images, annotations = labelling.take_back(folder, labels, made / "dataset")
+        if not annotations:
+            raise InputError(f"{labels}: none of its images has an annotation: there is nothing to score.")
         scores = _scored(run, section.model, made / "dataset", Layout(made / "scored"))
         sample = tables.read("footage_sample", folder / adoption.SAMPLE)
         sample = sample[sample["file_name"].isin(labelling.names(labels))]

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,8 +15,7 @@ from flows.runtime import Run
 from flows.shipped import Look, Shipped
 from tasks import tables
 from tasks.exports import annotated
-from tasks.footage import adoption, oddness, runs
-from tasks.footage.ledger import Backlog
+from tasks.footage import adoption, inbox, oddness, runs
 from tasks.inference import facts
 from tasks.inference.workers import devices
 from tasks.monitoring import alert_state, delivery, drift, signals, windows
@@ -25,6 +25,9 @@ from tasks.report import footage as page
 
 DRIFTED: Final = 24
 """Pictures of the most drifted windows of a scan."""
+
+LISTED: Final = 100
+"""Files that were left alone in Prefect's table, at most; left.parquet has all."""
 
 HISTORY_DAYS: Final = 90
 """Of the history on a scan's page."""
@@ -39,7 +42,7 @@ class Findings:
         section: `footage` of params.
         new: the scan's own.
         clips: the table `footage_clips`.
-        backlog: what waits for the next scan.
+        batch: what it took, what waits for the next scan, and what is left alone.
         looks: of the clips that are ok.
         ready: what they were looked at with; None where nothing had arrived.
         missed: whether scans before this one were missed.
@@ -51,7 +54,7 @@ class Findings:
     section: Footage
     new: runs.Run
     clips: pd.DataFrame
-    backlog: Backlog
+    batch: runs.Batch
     looks: Sequence[Look]
     ready: Shipped | None
     missed: Signal
@@ -96,7 +99,7 @@ class Findings:
             "input": windows.of_frames(frames, window_s=self.ready.window_s),
             "output": pd.concat([look.alike for look in self.looks], ignore_index=True),
         }
-        return drift.compare(new, self.ready.reference)
+        return drift.compare(new, self.ready.reference, min_units=self.run.params.metrics.min_units)
 
     @cached_property
     def _tables(self) -> Mapping[str, pd.DataFrame]:
@@ -111,15 +114,19 @@ class Findings:
         }
         joined = {name: _joined(f"footage_{name}", rows) for name, rows in found.items()}
         validation = {} if self.ready is None else {"validation": self.ready.forecaster.validation}
-        return {"clips": self.clips, **joined, "drift": self._drift.table, **validation}
+        left = pd.DataFrame(
+            sorted((one.name, one.why, one.since_utc) for one in self.batch.left),
+            columns=tables.SCHEMAS["footage_left"].names,
+        )
+        return {"clips": self.clips, "left": left, **joined, "drift": self._drift.table, **validation}
 
     @cached_property
     def _signals(self) -> list[Signal]:
         names = ("clips", "input", "drift", "forecast", "nearest", "decisions")
         scan = signals.Scan(
             **{name: self._tables[name] for name in names},
-            waiting_files=self.backlog.n_files,
-            waiting_s=self.backlog.oldest_s,
+            waiting_files=self.batch.backlog.n_files,
+            waiting_s=self.batch.backlog.oldest_s,
         )
         gathered = signals.gather(
             scan,
@@ -132,7 +139,7 @@ class Findings:
     def _facts(self) -> dict[str, Any]:
         """run.json."""
         machine = facts.gather(devices=devices(self.run.params.run.device, 1), folder=self.run.params.folder)
-        oldest_s = self.backlog.oldest_s
+        oldest_s = self.batch.backlog.oldest_s
         return {
             "run": self.new.name,
             "started_utc": _utc(self.started),
@@ -140,9 +147,12 @@ class Findings:
             "scan_s": round((self.finished - self.started).total_seconds(), 1),
             "model": self.section.model,
             "inbox": self.section.inbox,
-            "waiting_files": self.backlog.n_files,
+            "waiting_files": self.batch.backlog.n_files,
             "waiting_minutes": None if oldest_s is None else round(oldest_s / 60, 1),
+            "window_s": self.section.window_s,
+            "drift_window_s": None if self.ready is None else self.ready.window_s,
             "reference": self._drift.reference,
+            "against": {look.clip.clip_id: look.against for look in self.looks},
             "problems": [
                 f"Of {look.clip.file} the masks and label maps of later frames were left out: they outgrow the memory."
                 for look in self.looks
@@ -177,40 +187,64 @@ class Findings:
             yield str(camera), "footage_minutes", float(rows["duration_s"].sum() / 60)
         for status in ("ok", "quarantined", "failed"):
             yield INBOX, f"files_{status}", float((self.clips["status"] == status).sum())
-        yield INBOX, "files_waiting", float(self.backlog.n_files)
+        yield INBOX, "files_waiting", float(self.batch.backlog.n_files)
         yield INBOX, "scan_s", (self.finished - self.started).total_seconds()
 
 
-def told(clips: pd.DataFrame, backlog: Backlog, place: Path | None) -> Iterator[str]:
+def told(clips: pd.DataFrame, batch: runs.Batch, place: Path | None) -> Iterator[str]:
     """What came of a scan, in a few lines."""
     count = clips["status"].value_counts()
     counted = ", ".join(f"{count[status]} {status}" for status in ("ok", "quarantined", "failed") if status in count)
-    waiting = f", {backlog.n_files} for a later scan" if backlog.n_files else ""
-    yield f"scan: {counted or 'nothing new'}{waiting}"
+    waiting = f", {batch.backlog.n_files} for a later scan" if batch.backlog.n_files else ""
+    yield f"scan: {counted or 'nothing new'}{waiting}{_left(batch.left)}"
     for clip in clips[clips["status"] != "ok"].to_dict("records"):
         yield f"scan: {clip['file']} {clip['status']}: {clip['reason']}"
     if place is not None:
         yield f"scan: {place / page.PAGE}"
 
 
-def artifacts(place: Path) -> None:
-    """Show a finished scan in Prefect, under stable keys: each scan is a new version of the same three artifacts."""
+def _left(files: Sequence[inbox.Left]) -> str:
+    """How many files were left alone, by reason; nothing where none was."""
+    kinds = Counter(one.kind for one in files).most_common()
+    return f", {len(files)} left alone ({', '.join(f'{n} {kind}' for kind, n in kinds)})" if kinds else ""
+
+
+def artifacts(place: Path | None, left: Sequence[inbox.Left], *, root: Path) -> None:
+    """Show a finished scan in Prefect, under stable keys: each scan is a new version of the same three artifacts.
+
+    Args:
+        place: its folder; None where it has none: files that were left alone are then put to those of the newest one.
+        left: files that were left alone.
+        root: the folder of runs.
+    """
     from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
-    alerts = json.loads((place / alert_state.DOCUMENT).read_text(encoding="utf-8"))
-    lines = [f"- **{alert['level'] or 'all clear'}** {alert['text']}" for alert in alerts["alerts"]]
-    standing = [f"- {one['camera']}: {one['level']}" for one in alerts["raised"]]
-    text = [f"# Scan {place.name}", *(lines or ["No alert."]), *(["", "Raised now:", *standing] if standing else [])]
-    create_markdown_artifact("\n".join(text), key="stormglass-footage", description="Alerts of the newest scan")
-    clips = tables.read("footage_clips", place / "clips.parquet")
-    expected = tables.read("footage_forecast", place / "forecast.parquet")
-    nearest = tables.read("footage_nearest", place / "nearest.parquet")
+    rows: list[dict[str, object]] = []
+    if place is not None:
+        alerts = json.loads((place / alert_state.DOCUMENT).read_text(encoding="utf-8"))
+        lines = [f"- **{alert['level'] or 'all clear'}** {alert['text']}" for alert in alerts["alerts"]]
+        standing = [f"- {one['camera']}: {one['level']}" for one in alerts["raised"]]
+        raised = ["", "Raised now:", *standing] if standing else []
+        text = [f"# Scan {place.name}", *(lines or ["No alert."]), *raised]
+        create_markdown_artifact("\n".join(text), key="stormglass-footage", description="Alerts of the newest scan")
+        create_link_artifact((place / page.PAGE).resolve().as_uri(), link_text=page.PAGE, key="stormglass-footage-page")
+    elif not left:
+        return
+    newest = place or max((path.parent for path in root.glob("[0-9]*/clips.parquet")), default=None)
+    if newest is not None:
+        clips = tables.read("footage_clips", newest / "clips.parquet")
+        expected = tables.read("footage_forecast", newest / "forecast.parquet")
+        nearest = tables.read("footage_nearest", newest / "nearest.parquet")
+        rows = [_clip(clip, expected, nearest) for clip in clips.to_dict("records")]
+    rows += [
+        {"camera": inbox.camera_of(one.name), "file": one.name, "status": "left alone", "reason": one.why}
+        for one in left[:LISTED]
+    ]
     create_table_artifact(
-        [_clip(clip, expected, nearest) for clip in clips.to_dict("records")],
+        rows,
         key="stormglass-footage-clips",
-        description="What became of each file, and the accuracy to expect: a proxy, not accuracy",
+        description=f"What became of each file{_left(left)}, and the accuracy to expect: a proxy, not accuracy",
     )
-    create_link_artifact((place / page.PAGE).resolve().as_uri(), link_text=page.PAGE, key="stormglass-footage-page")
 
 
 def _clip(clip: Mapping[Any, Any], expected: pd.DataFrame, nearest: pd.DataFrame) -> dict[str, object]:

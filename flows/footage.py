@@ -13,12 +13,12 @@ from tasks.errors import InputError, WorkFailed
 from tasks.footage import inbox, runs
 from tasks.footage.ledger import Clip
 from tasks.models import elsewhere
-from tasks.monitoring import alert_state, delivery, signals
+from tasks.monitoring import alert_state, delivery, memory, signals
 from tasks.monitoring.alert_records import Signal
 from tasks.params import Footage
 
 KEPT = ".kept"
-"""In the folder of runs: what is worked out once and used again, and what each camera usually sees."""
+"""In the folder of runs: what is worked out once and used again, and what is known of each camera."""
 
 
 @runtime.stage
@@ -42,6 +42,7 @@ def _scan(run: Run) -> None:
     started = _now()
     kept = runs.Runs(run.params.resolve(section.runs))
     kept.recover()
+    memory.settle(kept.root, kept.root / KEPT)
     _tell(run, kept.root, section)  # what a scan that died had still to tell
     missed = _missed(kept, section, since=None if _scheduled() else started)
     found = arrived(run, section)
@@ -54,14 +55,15 @@ def _scan(run: Run) -> None:
                 ready = shipped.ready(run, section, kept.root / KEPT)
                 looks = _look(run, ready, new, batch.clips, kept.root / KEPT)
         clips = new.table()
-        seen = findings.Findings(run, section, new, clips, batch.backlog, looks, ready, missed, started, _now())
+        seen = findings.Findings(run, section, new, clips, batch, looks, ready, missed, started, _now())
         rows, speaks = seen.write(kept)
         place = new.finish(rows, now=seen.finished, keep_folder=bool(len(clips)) or speaks)
+    memory.settle(kept.root, kept.root / KEPT)
     _tell(run, kept.root, section, finished=new.name)
-    for line in findings.told(clips, batch.backlog, place):
+    for line in findings.told(clips, batch, place):
         print(line, file=sys.stderr, flush=True)
-    if place is not None and runtime.enabled():
-        findings.artifacts(place)
+    if runtime.enabled():
+        findings.artifacts(place, batch.left, root=kept.root)
     kept.prune(keep_days=section.keep_days)
     failed = clips[clips["status"] == "failed"]
     if len(failed):
@@ -141,13 +143,15 @@ def _look(run: Run, ready: Shipped, new: runs.Run, clips: Sequence[Clip], keep: 
             for _ in range(count):
                 done(None)
 
-        look = partial(ready.look, folder=new.folder, backgrounds=keep / "backgrounds", done=frames)
+        known = memory.Memory(keep, new.folder / memory.STAGED)
+        look = partial(ready.look, folder=new.folder, known=known, done=frames)
         found = []
         for clip in clips:
             one = new.process(clip, _tried(look, clip, run.params.run.retries))
             if one is None:  # broken, failed or changed meanwhile: nothing of it is shown
                 (new.folder / "clips" / f"{clip.clip_id}.mp4").unlink(missing_ok=True)
             else:
+                ready.learn(one, known)
                 found.append(one)
         return found
 

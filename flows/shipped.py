@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from flows import references
 from flows.runtime import Run
 from tasks import models, tables
 from tasks.data import video
@@ -19,14 +20,13 @@ from tasks.footage import facts
 from tasks.footage.ledger import Clip
 from tasks.inference import batches
 from tasks.inference import clip as inferring
-from tasks.layout import slug
 from tasks.metrics.predictions import class_maps
 from tasks.metrics.requests import requests
 from tasks.metrics.truth import BOX
 from tasks.models import recorded, tracking
-from tasks.monitoring import forecast, observe, outputs, policy, validated
+from tasks.monitoring import forecast, memory, observe, outputs, policy, validated
+from tasks.monitoring.memory import Memory
 from tasks.params import Footage, Tracker
-from tasks.quality.tampering import Background
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,9 @@ class Look:
         alike: the same in windows as long as the reference's.
         expected: rows of `footage_forecast`.
         nearest: rows of `footage_nearest`.
+        against: a sentence on what these two compare with.
         decisions: rows of `footage_decisions`.
+        good: whether the clip may be one of its camera's first, by which later ones are judged.
         whole: whether masks and label maps of all frames are in `output`.
     """
 
@@ -52,7 +54,9 @@ class Look:
     alike: pd.DataFrame
     expected: pd.DataFrame
     nearest: pd.DataFrame
+    against: str
     decisions: pd.DataFrame
+    good: bool
     whole: bool
 
 
@@ -70,7 +74,7 @@ class Shipped:
         device: where it runs.
         window_s: of the reference.
         reference: windows of the validated run's clean frames: input and output.
-        frames: its clean frames as they were measured.
+        references: what the clips of each camera are compared with.
         forecaster: of accuracy.
         policy: how its boxes are used; None where the run has none for it.
         act: by object class the least score that may be acted on.
@@ -86,26 +90,32 @@ class Shipped:
     device: str
     window_s: float
     reference: Mapping[str, pd.DataFrame]
-    frames: pd.DataFrame
+    references: references.References
     forecaster: forecast.Forecaster
     policy: policy.Policy | None
     act: Mapping[int, float | None]
     clean_abstention: Mapping[str, float]
 
-    def look(self, clip: Clip, folder: Path, backgrounds: Path, done: Callable[[int], None]) -> Look:
+    def look(self, clip: Clip, folder: Path, known: Memory, done: Callable[[int], None]) -> Look:
         """Measure a clip, run the model over it, and say what that means; its annotated video goes to folder/clips.
 
         Args:
             clip: as the ledger gave it.
             folder: the scan's.
-            backgrounds: where what each camera usually sees is kept.
+            known: of the cameras.
             done: hears how many frames the model has done.
 
         Raises:
             UnreadableFrame: the clip is broken.
         """
         facts.verify(clip.path)
-        observed = self._observe(clip, backgrounds)
+        section, reference = self.section, self.references.of(clip.camera, known)
+        observed = observe.observe(
+            clip.path,
+            sample_per_s=section.sample_per_s,
+            window_s=section.window_s,
+            background=known.background(clip.camera),
+        )
         frames = observed.frames.assign(clip_id=clip.clip_id, camera=clip.camera)
         found = inferring.predict(
             clip.path,
@@ -127,39 +137,27 @@ class Shipped:
             )
             for window_s in (self.section.window_s, self.window_s)
         )
-        same = self.frames[self.frames["camera"] == clip.camera]
-        told = self.forecaster.forecast(
-            observed.frames,
-            clip_id=clip.clip_id,
-            camera=clip.camera,
-            reference=None if same.empty else same,
-        )
+        told = self.forecaster.forecast(observed.frames, clip_id=clip.clip_id, camera=clip.camera, reference=reference)
         if self.tracker is not None:
             self._annotate(clip, found, folder, self.tracker)
         return Look(
-            clip, observed, frames, output, alike, told.metrics, told.nearest, self._decide(clip, found, told),
+            clip, observed, frames, output, alike, told.metrics, told.nearest, told.against,
+            self._decide(clip, found, told), memory.untouched(observed) and (reference is None or told.clean),
             found.whole,
         )  # fmt: skip
+
+    def learn(self, look: Look, known: Memory) -> None:
+        """What the clip says of its camera, once the clip itself is done with."""
+        clip = look.clip
+        known.learn(clip.camera, look.observed)
+        if look.good and self.references.learns(clip.camera):
+            known.learn_first(clip.clip_id, clip.camera, clip.received_utc, look.observed)
 
     def _batch_size(self, clip: Clip) -> int:
         if self.asked_batch != "auto":
             return int(self.asked_batch)
         frame = np.zeros((clip.facts.height_px, clip.facts.width_px, 3), np.uint8)
         return batches.fitting([self.predictor], frame, self.device)
-
-    def _observe(self, clip: Clip, backgrounds: Path) -> observe.Observed:
-        """As `observe`; the camera's background goes on from clip to clip."""
-        kept = backgrounds / f"{slug(clip.camera)}.npz"
-        section = self.section
-        try:
-            before = Background.load(kept) if kept.exists() else None
-        except InputError:  # damaged: this clip begins a new one
-            before = None
-        found = observe.observe(
-            clip.path, sample_per_s=section.sample_per_s, window_s=section.window_s, background=before
-        )
-        found.background.save(kept)
-        return found
 
     def _decide(self, clip: Clip, found: inferring.Predicted, told: forecast.Forecast) -> pd.DataFrame:
         """What the policy says of the clip's boxes; no row without one."""
@@ -198,7 +196,7 @@ class Shipped:
 
 
 def check(run: Run, section: Footage) -> None:
-    """Nothing, where the shipped model is there and is the one that the run has validated.
+    """Nothing, where the shipped model is there and is the one that the run has validated, and what params give too.
 
     Raises:
         InputError: it is not.
@@ -212,6 +210,7 @@ def check(run: Run, section: Footage) -> None:
             f"footage.model: the weights or settings of '{section.model}' are not those of the run in "
             f"{run.layout.root}, which says nothing of this version: run its stages again (`dvc repro`)."
         )
+    references.given(run, section)
 
 
 def ready(run: Run, section: Footage, keep: Path) -> Shipped:
@@ -249,7 +248,7 @@ def ready(run: Run, section: Footage, keep: Path) -> Shipped:
             "input": validated.inputs(params, layout, window_s=window_s),
             "output": validated.outputs(params, layout, name, window_s=window_s, act=act),
         },
-        frames=validated.frames(params, layout),
+        references=references.References(section, validated.frames(params, layout), references.given(run, section)),
         forecaster=forecast.ready(params, layout, name, keep / "forecast"),
         policy=rules,
         act=act,

@@ -60,10 +60,22 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Left:
-    """A file or folder that is left where it is, and why."""
+    """A file or folder that is left where it is.
+
+    Attributes:
+        name: As of an arrival.
+        why: What it is, and after a colon more of it where there is more.
+        since_utc: Since when it lies there as it is; None where that is not known.
+    """
 
     name: str
     why: str
+    since_utc: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """The reason in few words, by which such files are counted."""
+        return self.why.partition(":")[0]
 
 
 @dataclass(frozen=True)
@@ -214,13 +226,14 @@ def _identity(known: os.stat_result) -> tuple[int, int]:
 
 
 def _judged(name: str, entry: "os.DirEntry[str]", known: os.stat_result, settle_s: float, now: float) -> Arrival | Left:
+    since_utc = iso(known.st_ctime)
     if not stat.S_ISREG(known.st_mode):
-        return Left(name, "not a file")  # to open a pipe would wait for ever
+        return Left(name, "not a file", since_utc)  # to open a pipe would wait for ever
     if why := unfit(name, known.st_size):
-        return Left(name, why)
+        return Left(name, why, since_utc)
     unchanged_s = age_s(now, known.st_mtime, known.st_ctime)
     if unchanged_s < settle_s:
-        return Left(name, f"still being written: it changed {unchanged_s:.0f} s ago")
+        return Left(name, f"still being written: it changed {unchanged_s:.0f} s ago", since_utc)
     return Arrival(
         name=name,
         camera=camera_of(name),
@@ -228,6 +241,6 @@ def _judged(name: str, entry: "os.DirEntry[str]", known: os.stat_result, settle_
         size=known.st_size,
         stamp=stamp_of(known),
         modified_utc=iso(known.st_mtime),
-        received_utc=iso(known.st_ctime),
+        received_utc=since_utc,
         unchanged_s=unchanged_s,
     )

@@ -47,14 +47,13 @@ def arrivals(url: str, *, settle_s: float, now: datetime) -> list[Arrival | Left
         name = printable(path.removeprefix(root).strip("/"))
         if path.endswith("/") or any(nobodys(part) for part in PurePosixPath(name).parts):
             continue
-        size = int(known.get("size") or 0)
+        size, written = int(known.get("size") or 0), _seconds(known)
         if why := unfit(name, size):
-            listed.append(Left(name, why))
+            listed.append(Left(name, why, iso(written) if written else None))
             continue
-        written = _seconds(known)
         unchanged_s = age_s(now.timestamp(), written)
         if unchanged_s < settle_s:
-            listed.append(Left(name, f"still being written: it changed {unchanged_s:.0f} s ago"))
+            listed.append(Left(name, f"still being written: it changed {unchanged_s:.0f} s ago", iso(written)))
             continue
         place = f"{scheme}://{path.lstrip('/')}"
         listed.append(

@@ -159,10 +159,10 @@ class Run:
             try:
                 clip = self._claim(arrival, sha256, found.settle_s, examine)
             except FileNotFoundError:
-                left.append(Left(arrival.name, "gone since it was listed"))
+                left.append(Left(arrival.name, "gone since it was listed", arrival.received_utc))
                 continue
             except OSError as error:
-                left.append(Left(arrival.name, f"not readable: {error.strerror or error}"))
+                left.append(Left(arrival.name, f"not readable: {error.strerror or error}", arrival.received_utc))
                 continue
             if isinstance(clip, Left):
                 left.append(clip)
@@ -253,12 +253,13 @@ class Run:
             raise InputError(f"footage.runs: {self._folders.root} lies in footage.inbox: name a folder outside it.")
         path = remote.fetch(arrival, self._cache) if arrival.remote else Path(arrival.place)
         if why := unfinished(path, unchanged_s=arrival.unchanged_s, settle_s=settle_s):
-            return Left(arrival.name, why)
+            return Left(arrival.name, why, arrival.received_utc)
         if sha256 is None:
             with path.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         if not self._unchanged(arrival):
-            return Left(arrival.name, "still being written: it changed while it was read")
+            why = "still being written: it changed while it was read"
+            return Left(arrival.name, why, arrival.received_utc)
         crashes = self._ledger.claim(self.name, sha256, arrival)
         if crashes is None:
             return None

@@ -31,11 +31,33 @@ RANKS: Final = 5
 """Corruptions that are named, nearest first."""
 
 
+class Reference(NamedTuple):
+    """A camera when all was well.
+
+    Attributes:
+        frames: as those of a clip.
+        source: what they are, to go on after "compared with".
+        checked: whether somebody knows that all was well.
+    """
+
+    frames: pd.DataFrame
+    source: str = "frames of this camera"
+    checked: bool = True
+
+
 class Forecast(NamedTuple):
-    """Of one clip: the tables `footage_forecast` and `footage_nearest`."""
+    """Of one clip: the tables `footage_forecast` and `footage_nearest`, and a sentence on what it is compared with."""
 
     metrics: pd.DataFrame
     nearest: pd.DataFrame
+    against: str
+
+    @property
+    def clean(self) -> bool:
+        """Whether the clip looks like clean frames more than like anything else, and not like nothing at all."""
+        outside = self.metrics["status"].eq("outside_validated").any()
+        first = self.nearest.loc[self.nearest["rank"] == 1, "corruption"]
+        return bool(first.eq(tables.CLEAN).any() and not outside)
 
 
 class Expected(NamedTuple):
@@ -64,7 +86,7 @@ class Forecaster:
     validation: pd.DataFrame
 
     def forecast(
-        self, frames: pd.DataFrame, *, clip_id: str, camera: str, reference: pd.DataFrame | None = None
+        self, frames: pd.DataFrame, *, clip_id: str, camera: str, reference: Reference | None = None
     ) -> Forecast:
         """What to expect of one clip.
 
@@ -72,12 +94,15 @@ class Forecaster:
             frames: a row for each sampled frame, a column for each feature of `tasks.quality`; others do not matter.
             clip_id: of the clip.
             camera: of the clip.
-            reference: the same of frames of this camera from when all was well. None, or fewer than
-                `rehearsal.LEAST_REFERENCE`: what the validated run's clean frames look like stands in.
+            reference: of the camera. None, or fewer frames than `rehearsal.LEAST_REFERENCE`: what the validated run's
+                clean frames look like stands in.
         """
         looks = _known(transformed(frames, self.signatures.features))
-        before = None if reference is None else _known(transformed(reference, self.signatures.features))
+        before = None if reference is None else _known(transformed(reference.frames, self.signatures.features))
         own = before is not None and len(before) >= LEAST_REFERENCE
+        against = f"No reference of the camera '{camera}': compared with the validated run's clean frames."
+        if own and reference is not None:
+            against = f"Compared with {reference.source}."
         place = {"clip_id": clip_id, "camera": camera}
         rule = self.calibrations[own]
         if not len(looks) or rule is None:
@@ -87,7 +112,7 @@ class Forecaster:
                     "The validated run has too few clips to hold some out, so nobody knows how far off this would be."
                 )
             rows = [self._row(item, "not_applicable", reason) for item in self.metrics]
-            return Forecast(_table("footage_forecast", rows, place), _table("footage_nearest", [], place))
+            return Forecast(_table("footage_forecast", rows, place), _table("footage_nearest", [], place), against)
         space = self.signatures.against(before if own else None)
         point = space.place(looks.mean(axis=0, keepdims=True))
         names, severities, distances = space.nearest(point)
@@ -103,9 +128,7 @@ class Forecaster:
             for rank, at in enumerate(order, start=1)
         ]
         distance = float(distances.min())
-        notes = (
-            [] if own else [f"No reference of the camera '{camera}': compared with the validated run's clean frames."]
-        )
+        notes = [] if own and reference is not None and reference.checked else [against]
         rows = []
         for item in self.metrics:
             if distance > rule.farthest:
@@ -121,7 +144,7 @@ class Forecaster:
                 low, high = rule.interval(item.metric, value, item.naive, distance)
                 found = self._row(item, "ok", " ".join(notes) or None)
                 rows.append(found | {"value": value, "low": min(low, value), "high": max(high, value)})
-        return Forecast(_table("footage_forecast", rows, place), _table("footage_nearest", nearest, place))
+        return Forecast(_table("footage_forecast", rows, place), _table("footage_nearest", nearest, place), against)
 
     @staticmethod
     def _row(item: Expected, status: str, note: str | None) -> dict[str, Any]:

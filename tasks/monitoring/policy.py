@@ -1,10 +1,10 @@
 """policy.json applied to new footage: on how many of its frames and boxes somebody may act.
 
 A box is good for what its score reaches, by its class: `act`, `observe`, or nothing (`abstain`). A frame is as good as
-its best box; one whose boxes all reach nothing is abstained from, and one without a box is taken at its word. What is
-known of the conditions bounds that: where the cell that a clip looks most like, or its camera's slice, has the advice
-`observe`, nothing is acted on, and where it has `fall_back`, all of the clip falls back; a clip that looks like nothing
-that was validated is abstained from whole.
+its best box; one whose boxes all reach nothing is abstained from, and one without a box is taken at its word and
+counted apart: that nothing is seen is no confidence. What is known of the conditions bounds that: where the cell that a
+clip looks most like, or its camera's slice, has the advice `observe`, nothing is acted on, and where it has
+`fall_back`, all of the clip falls back; a clip that looks like nothing that was validated is abstained from whole.
 
 None of this asks what is no longer seen: read the recall of policy.json beside it.
 """
@@ -29,6 +29,9 @@ ABSTAIN: Final = "abstain"
 
 ADVICE: Final = (ACT, OBSERVE, ABSTAIN, FALL_BACK)
 """Falling: an event may rest on it; somebody should look; nothing is said; another way than this model is taken."""
+
+NOTHING_SEEN: Final = "nothing_seen"
+"""In the place of advice: frames without boxes, where conditions let boxes be acted on or observed."""
 
 OUTSIDE: Final = "outside_validated"
 """The status of a forecast for footage that nothing validated is like."""
@@ -144,7 +147,8 @@ def decisions(
         forecast: as in `condition`.
 
     Returns:
-        Table `footage_decisions`, one row for each of `ADVICE`; `share` is of frames, NaN without frames.
+        Table `footage_decisions`, one row for each of `ADVICE` and one for `NOTHING_SEEN`; `share` is of frames, NaN
+        without frames.
 
     Raises:
         ValueError: more frames have boxes than there are.
@@ -154,15 +158,20 @@ def decisions(
         raise ValueError(f"clip {clip_id}: boxes stand in {len(frames)} frames, and it has {n_frames}")
     bound = ADVICE.index(condition(policy, camera=camera, nearest=nearest, forecast=forecast))
     of_frames = np.bincount(np.maximum(frames, bound), minlength=len(ADVICE))
-    of_frames[bound] += n_frames - len(frames)
+    of_boxes = np.bincount(np.maximum(kinds, bound), minlength=len(ADVICE))
+    empty = n_frames - len(frames)
+    at_its_word = bound < ADVICE.index(ABSTAIN)
+    if not at_its_word:
+        of_frames[bound] += empty
+    n = np.r_[of_frames, empty if at_its_word else 0]
     return pd.DataFrame(
         {
             "clip_id": clip_id,
             "camera": camera,
-            "advice": list(ADVICE),
-            "n_frames": of_frames,
-            "n_boxes": np.bincount(np.maximum(kinds, bound), minlength=len(ADVICE)),
-            "share": of_frames / n_frames if n_frames else np.nan,
+            "advice": [*ADVICE, NOTHING_SEEN],
+            "n_frames": n,
+            "n_boxes": np.r_[of_boxes, 0],
+            "share": n / n_frames if n_frames else np.nan,
         }
     )
 

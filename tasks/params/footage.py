@@ -19,6 +19,7 @@ class Footage(Section):
     inbox: Address = "footage/inbox"
     runs: str = Field("footage/runs", min_length=1)  # a folder: what scans write
     adopted: str = Field("adopted", min_length=1)  # a folder: frames to be labelled, and what labels say
+    reference: str | None = Field(None, min_length=1)  # a folder, as the inbox: clips from when all was well
     model: Name  # which of `models` is shipped
     interval_s: float | None = Field(None, ge=1)  # between the starts of two scans; or
     cron: str | None = None  # when scans start, in UTC

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from benchmarks import forecast
+from benchmarks import forecast, records
 from tasks import tables
 
 
@@ -30,5 +30,19 @@ def test_a_forecast_that_does_not_beat_the_clean_score_misses_the_bar(error, hol
 
 
 def test_rows_of_corruptions_are_shown_when_asked_for():
-    assert len(forecast.lines(table(error=0.1), every=False)) == 2 + 2
-    assert "fog" in "\n".join(forecast.lines(table(error=0.1), every=True))
+    rows = forecast.rows("v1", table(error=0.1))
+    assert len(forecast.table(rows, every=False)) == 2 + 2
+    assert "fog" in "\n".join(forecast.table(rows, every=True))
+
+
+def test_a_run_replaces_the_rows_of_its_model(tmp_path):
+    path = tmp_path / "forecast.csv"
+    for model, error in (("v1", 0.1), ("v2", 0.2), ("v1", 0.3)):
+        rows = forecast.rows(model, table(error=error))
+        records.replace(rows, path, forecast.COLUMNS, ["model"], forecast.page)
+    kept = records.rows(path)
+    assert {(row["model"], row["error"]) for row in kept} == {("v1", "0.3"), ("v2", "0.2")}
+    assert [row["named_first"] for row in kept if row["validation"] == "left_out_corruption"] == [""] * 4
+    text = path.with_suffix(".md").read_text()
+    assert "## `python -m benchmarks.forecast --model v2`" in text
+    assert text.count("| fog ") == 4

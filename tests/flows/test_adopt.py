@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +16,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from flows import cli
+from flows import cli, init
 from tasks import models, tables
 from tasks.data import video
 from tasks.footage import adoption, labelling
@@ -168,6 +170,35 @@ def test_a_second_sample_lies_beside_the_first_and_renamed_files_are_found(
     assert (project / "adopted" / f"{RUN}-2" / adoption.LABELLED / "dataset" / "dataset.json").is_file()
 
 
+def test_dvc_keeps_the_labelled_set_and_git_the_rest(project: Path, adopt: Callable[..., tuple[int, str, str]]) -> None:
+    """In a folder as `stormglass init` makes it: no picture goes into git, and what DVC keeps comes back from it."""
+
+    def call(*words: str) -> str:
+        return subprocess.run(words, cwd=project, check=True, capture_output=True, text=True).stdout
+
+    for name in (".gitignore", ".dvcignore"):
+        (project / name).write_text(init.FILES[name])
+    assert adopt("--frames", 2)[0] == 0
+    folder = project / "adopted" / RUN
+    assert adopt("--labels", _labelled(folder, project / "labels.json"))[0] == 0
+    dvc = str(Path(sys.executable).with_name("dvc"))
+    call("git", "init", "-q")
+    call(dvc, "init", "-q")
+    made = folder / adoption.LABELLED / "dataset"
+    call(dvc, "add", "-q", str(made))
+    call("git", "add", "-A")
+    kept = {Path(line) for line in call("git", "ls-files", "adopted").splitlines()}
+    assert {path.relative_to(f"adopted/{RUN}").as_posix() for path in kept} == {
+        "instances.json", "prelabels.json", "sample.parquet", "labelled/.gitignore", "labelled/adoption.md",
+        "labelled/adoption.parquet", "labelled/dataset.dvc",
+    }  # fmt: skip
+    before = {path.relative_to(made): path.read_bytes() for path in made.rglob("*") if path.is_file()}
+    assert len(before) == 2
+    shutil.rmtree(made)
+    call(dvc, "checkout", "-q", f"{made}.dvc")
+    assert {path.relative_to(made): path.read_bytes() for path in made.rglob("*") if path.is_file()} == before
+
+
 def test_what_is_refused(
     project: Path, adopt: Callable[..., tuple[int, str, str]], capsys: pytest.CaptureFixture
 ) -> None:
@@ -177,6 +208,11 @@ def test_what_is_refused(
     status, _, err = adopt("--labels", project / "labels.json")
     assert (status, "expected a JSON object with images" in err) == (2, True)
     assert "got both" in adopt("--labels", "x", "--frames", 3)[2]
+    assert adopt("--frames", 1)[0] == 0
+    empty = json.loads((project / "adopted" / RUN / labelling.INSTANCES).read_text()) | {"annotations": []}
+    (project / "labels.json").write_text(json.dumps(empty))
+    assert "none of its images has an annotation" in adopt("--labels", project / "labels.json")[2]
+    shutil.rmtree(project / "adopted")
     (project / "footage/inbox/north/0.mp4").unlink()
     status, _, err = adopt()
     assert status == 2

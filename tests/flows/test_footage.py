@@ -4,6 +4,9 @@ import importlib
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -20,9 +24,11 @@ from tasks import tables
 from tasks.data import video
 from tasks.data.frames import UnreadableFrame
 from tasks.footage.runs import Runs
+from tasks.monitoring.memory import STAGED
 from tasks.params import Footage, load
+from tasks.quality.tampering import Background
 from tasks.report.footage.scan import MEASURED
-from tests.flows.conftest import corrupted, footage_params
+from tests.flows.conftest import corrupted, environment, footage_params
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -135,6 +141,137 @@ def test_a_broken_file_is_tried_again_when_asked(
     assert clips[["file", "status"]].to_numpy().tolist() == [["broken.mp4", "quarantined"]]
 
 
+def test_files_left_alone_are_told_and_make_no_folder(
+    project: Path, validated: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "inbox/notes.txt").write_text("of the site")
+    (project / "inbox/north/none.mp4").touch()
+    time.sleep(0.3)
+    before = folders(project)
+    assert scan(project, validated) == 0
+    assert "scan: nothing new, 2 left alone (1 empty, 1 not footage)\n" in capsys.readouterr().err
+    assert folders(project) == before
+    shutil.copy(validated / "data/footage/defocused.mp4", project / "inbox/north/second.mp4")
+    time.sleep(0.3)
+    assert scan(project, validated) == 0
+    assert "scan: 1 ok, 2 left alone (1 empty, 1 not footage)\n" in capsys.readouterr().err
+    (place,) = set(folders(project)) - set(before)
+    left = tables.read("footage_left", place / "left.parquet")
+    assert left["file"].tolist() == ["north/none.mp4", "notes.txt"]
+    assert left["since_utc"].notna().all()
+    page = (place / "footage.html").read_text()
+    assert "2 files were left alone: 1 empty, 1 not footage." in page
+
+
+def test_a_small_run_is_judged_by_its_own_least_number_of_clips(project: Path) -> None:
+    """Each camera has two clips there: fewer than the default of ten, and as many as these params ask for."""
+    drift = tables.read("footage_drift", folders(project)[0] / "drift.parquet")
+    judged = drift[(drift["statistic"] == "wasserstein") & (drift["kind"] == "input")]
+    assert len(judged) > 20
+    assert set(judged["status"]) <= {"inside", "outside"}
+
+
+def fitted(project: Path, root: Path) -> None:
+    """Have scans in another folder take the forecast that those of the project have fitted, which takes longest."""
+    shutil.copytree(project / "runs/.kept/forecast", root / "runs/.kept/forecast")
+
+
+def test_a_camera_that_nobody_knows_is_compared_with_its_own_first_clips(
+    project: Path, validated: Path, tmp_path: Path
+) -> None:
+    films = validated / "data/footage"
+    fitted(project, tmp_path)
+    params = footage_params(validated, sample_per_s=10)
+
+    def drop(film: str, name: str, **more: Any) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+        """What a scan with a film as the only new file says: forecast, nearest first, page."""
+        params["footage"] |= more
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+        (tmp_path / "inbox/roof").mkdir(parents=True, exist_ok=True)
+        before = folders(tmp_path)
+        video.write(
+            tmp_path / f"inbox/roof/{name}", video.read(films / film), video.examine(films / film), container=".mp4"
+        )
+        time.sleep(0.3)
+        assert scan(tmp_path, validated) == 0
+        (place,) = set(folders(tmp_path)) - set(before)
+        nearest = tables.read("footage_nearest", place / "nearest.parquet")
+        forecast = tables.read("footage_forecast", place / "forecast.parquet")
+        return forecast, nearest[nearest["rank"] == 1], (place / "footage.html").read_text()
+
+    forecast, _, page = drop("clear.mp4", "first.mp4")
+    assert set(forecast["note"].str.partition(":")[0]) == {"No reference of the camera 'roof'"}
+    today = datetime.now(UTC).strftime("%Y-%m-%d")
+    said = f"Compared with its own first clips of {today}, which nobody has checked."
+    assert said not in page
+    forecast, first, page = drop("foggy.mp4", "second.mp4")
+    assert first["corruption"].tolist() == ["fog"]
+    assert forecast["note"].str.startswith(said).all()
+    assert said in page
+    (kept,) = (tmp_path / "runs/.kept").glob("first-*/roof/*.parquet")  # fog is no reference for what comes after it
+    assert len(tables.read("footage_first", kept)) > 8
+
+    (tmp_path / "good/roof").mkdir(parents=True)
+    shutil.copy(films / "foggy.mp4", tmp_path / "good/roof/always.mp4")
+    forecast, first, page = drop("foggy.mp4", "third.mkv", reference="good")
+    assert first["corruption"].tolist() == ["clean"], "as somebody says that the camera always looks"
+    assert not forecast["note"].fillna("").str.contains("ompared with").any()
+    assert "camera&#39;s clips in footage.reference" in page
+
+
+KILLED = """
+import os, signal, sys
+from flows import cli, footage, shipped
+def die(*words, **more): os.kill(os.getpid(), signal.SIGKILL)
+{how}
+cli.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "shipped.inferring.predict = die  # what the camera shows has been looked at, and nothing else done",
+        "settle = footage.memory.settle\nfootage.memory.settle = lambda *words: settle(*words) or "
+        "setattr(footage.memory, 'settle', die)  # the clip is done, and what was learnt lies in the scan's folder",
+    ],
+    ids=["in the middle of a clip", "when the scan is whole"],
+)
+def test_what_a_killed_scan_saw_of_a_camera_is_learnt_once(
+    how: str, project: Path, validated: Path, tmp_path: Path
+) -> None:
+    learnt = []
+    for name in ("killed", "not"):
+        root = tmp_path / name
+        fitted(project, root)
+        (root / "inbox/roof").mkdir(parents=True)
+        (root / "params.yaml").write_text(yaml.safe_dump(footage_params(validated, sample_per_s=10)))
+        shutil.copy(validated / "data/footage/clear.mp4", root / "inbox/roof/a.mp4")
+        time.sleep(0.3)
+        if name == "killed":
+            words = ["scan", "--params", str(root / "params.yaml"), "--out", str(validated)]
+            done = subprocess.run(
+                [sys.executable, "-c", KILLED.format(how=how), *words],
+                env=environment(**{runtime.SWITCH: "off"}),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == -signal.SIGKILL, done.stderr
+            assert not list((root / "runs/.kept").glob("backgrounds/*")), "killed before it counted"
+        assert scan(root, validated) == 0
+        (first,) = (root / "runs/.kept").glob("first-*/roof/*.parquet")
+        background = Background.load(root / "runs/.kept/backgrounds/roof.npz")
+        learnt.append((background, tables.read("footage_first", first).drop(columns="received_utc")))
+        (place,) = folders(root)
+        assert not (place / STAGED).exists()
+    (one, first), (other, second) = learnt
+    assert one.learnt
+    assert (one.blur, one.size) == (other.blur, other.size)
+    np.testing.assert_array_equal(one.view, other.view)
+    pd.testing.assert_frame_equal(first, second)
+
+
 def test_what_no_longer_fits_is_said_in_one_sentence(
     project: Path, validated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,6 +294,11 @@ def test_what_no_longer_fits_is_said_in_one_sentence(
     assert "which say nothing of new footage" in refused(
         lambda params: params["models"]["crossing-v2"].update(adapter="recorded")
     )
+    elsewhere = str(tmp_path / "nowhere")
+    assert "expected a folder at" in refused(lambda params: params["footage"].update(reference=elsewhere))
+    inside = str(project / "inbox/north")
+    assert "lies in footage.inbox" in refused(lambda params: params["footage"].update(reference=inside))
+    assert "holds no clip" in refused(lambda params: params["footage"].update(reference=str(tmp_path)))
     assert "is not among the models" in refused(lambda params: params["footage"].update(model="third"))
     assert not list(tmp_path.glob("runs/2*"))
 

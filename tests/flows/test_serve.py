@@ -103,6 +103,13 @@ def ask(url: str, what: str, **body: Any) -> list[dict[str, Any]]:
     return found
 
 
+def _clips_table(url: str, file: str) -> list[dict[str, Any]]:
+    """The rows of a table of clips in Prefect that names a file; none where there is none."""
+    found = ask(url, "artifacts", artifacts={"key": {"any_": ["stormglass-footage-clips"]}})
+    rows: list[list[dict[str, Any]]] = [json.loads(artifact["data"]) for artifact in found]
+    return next((table for table in rows if file in {row["file"] for row in table}), [])
+
+
 @pytest.mark.slow
 def test_files_that_come_are_scanned_by_schedule(prefect: dict[str, str], validated: Path, tmp_path: Path) -> None:
     films = project(tmp_path, validated)
@@ -112,6 +119,10 @@ def test_files_that_come_are_scanned_by_schedule(prefect: dict[str, str], valida
         expected = {"north/foggy.mp4": "ok", "south/broken.mp4": "quarantined", "east/clear.mp4": "ok"}
         wait_for(lambda: statuses(tmp_path) == expected, served, "all three files")
         wait_for(lambda: ask(prefect["PREFECT_API_URL"], "artifacts"), served, "artifacts")
+        (tmp_path / "inbox/notes.txt").write_text("of the site")  # a scan that finds nothing else says so all the same
+        newest = wait_for(lambda: _clips_table(prefect["PREFECT_API_URL"], "notes.txt"), served, "a file left alone")
+        assert {row["file"]: row["status"] for row in newest}["notes.txt"] == "left alone"
+        assert len(newest) > 1, "beside the clips of the newest scan that has some"
         below = psutil.Process(served.pid).children(recursive=True)
         served.send_signal(signal.SIGINT)
         assert served.wait(timeout=60) == 130

@@ -130,11 +130,13 @@ def _takeaway(rows: list[dict[Any, Any]], metric: str) -> str:
     if told:
         worst = min(told, key=lambda row: row["value"] - row["naive"])
         below = sum(row["high"] < row["naive"] for row in told)
+        ends = [wording.number(end(row["value"] for row in told)) for end in (min, max)]
+        where = f"{below or 'None'} of {len(told)} intervals {'lies' if below <= 1 else 'lie'} below it."
+        if len(told) == 1:
+            where = "The interval lies below it." if below else "The interval reaches it."
         parts.append(
-            f"{metric} is expected at {wording.number(min(row['value'] for row in told))} to "
-            f"{wording.number(max(row['value'] for row in told))}; the clean score is "
-            f"{wording.number(worst['naive'])}. "
-            f"{below or 'None'} of {len(told)} intervals {'lies' if below <= 1 else 'lie'} below it."
+            f"{metric} is expected at {' to '.join(dict.fromkeys(ends))}; the clean score is "
+            f"{wording.number(worst['naive'])}. {where}"
         )
     if outside:
         parts.append(f"Of {outside} of {len(rows)} clips nothing can be expected: they lie {OUTSIDE}.")

@@ -11,9 +11,12 @@ MOST_FRAMES: Final = 24
 MOST_VIDEOS: Final = 12
 """Videos that can be played in the page; of more there are links."""
 
+NOTHING_SEEN: Final = "nothing_seen"
+
 ADVICE: Final[Mapping[str, str]] = {
     "act": "Act",
     "observe": "Observe",
+    NOTHING_SEEN: "Nothing seen",
     "abstain": "Abstain",
     "fall_back": "Fall back",
 }
@@ -53,7 +56,8 @@ def decisions(scan: Scan) -> Content:
             share = known.get(advice, {}).get("share")
             boxes = int(known.get(advice, {}).get("n_boxes", 0))
             order = None if wording.absent(share) else float(share)
-            cells.append({"share": wording.percent(share), "order": order, "frames": frames[advice], "boxes": boxes})
+            told = f"{boxes:,} box{'' if boxes == 1 else 'es'}" if advice != NOTHING_SEEN else ""
+            cells.append({"share": wording.percent(share), "order": order, "frames": frames[advice], "boxes": told})
         lines.append({"camera": str(own["camera"].iloc[0]), "clip": scan.clip(clip_id), "cells": cells})
     whole = sum(totals.values())
     told = ", ".join(

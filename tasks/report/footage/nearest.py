@@ -55,7 +55,8 @@ def nearest(scan: Scan, pictures: cards.Pictures, gallery: Mapping[tuple[str, in
             told = f"Validated frame, {wording.corruption(str(first['corruption']))} {severity}"
             panels.append(_panel(picture, known[1], known[2], told))
         title = wording.headline(ranks[0]["name"])
-        shown.append(lines[-1] | {"title": title, "panels": panels, "pictured": known is not None})
+        against = (scan.facts.get("against") or {}).get(clip_id, "")
+        shown.append(lines[-1] | {"title": title, "panels": panels, "pictured": known is not None, "against": against})
     return {"cards": shown, "lines": lines, "most": max((len(line["ranks"]) for line in lines), default=0)}
 
 

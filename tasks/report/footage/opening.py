@@ -37,7 +37,13 @@ STATES: Final[Mapping[str, tuple[str, str, str]]] = {
     "failed": ("uncertain", "!", "failed"),
 }
 
-_LISTED: Final = frozenset({"run", "started_utc", "finished_utc", "model", "inbox", "waiting_files", "waiting_minutes"})
+MOST_LEFT: Final = 200
+"""Files that were left alone that the page lists; left.parquet has all."""
+
+_LISTED: Final = frozenset({
+    "run", "started_utc", "finished_utc", "model", "inbox", "waiting_files", "waiting_minutes", "window_s",
+    "drift_window_s",
+})  # fmt: skip
 
 
 def header(scan: Scan) -> Content:
@@ -214,6 +220,28 @@ def files(scan: Scan) -> Content:
         )
     refused = [row for row in rows if row["status"] != "ok"]
     return {"lines": rows, "refused": refused, "takeaway": _detail(scan)}
+
+
+def left(scan: Scan) -> Content:
+    """Files of the inbox that the scan left alone: how many by reason, and the first of them by name."""
+    rows = scan.table("left")
+    if rows.empty:
+        return {"lines": [], "rest": 0, "takeaway": ""}
+    kinds = rows["reason"].str.partition(":")[0].value_counts()
+    lines = [
+        {
+            "file": row["file"],
+            "reason": row["reason"],
+            "since": "–" if row["since_utc"] is None else wording.moment(str(row["since_utc"]).replace("Z", "+00:00")),
+        }
+        for row in rows.head(MOST_LEFT).to_dict("records")
+    ]
+    told = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    return {
+        "lines": lines,
+        "rest": len(rows) - len(lines),
+        "takeaway": f"{_counted(len(rows), 'file was', 'files were')} left alone: {told}.",
+    }
 
 
 def place(camera: str | None) -> str:

@@ -21,6 +21,7 @@ MEASURED: Final[Mapping[str, str]] = {
     "nearest": "footage_nearest",
     "decisions": "footage_decisions",
     "validation": "footage_validation",
+    "left": "footage_left",
 }
 """File -> table: what a scan may have measured; a file that is not there leaves its section without figures."""
 

@@ -246,6 +246,18 @@ def _table(scan: Scan, own: pd.DataFrame, shown: Sequence[tuple[str, str]]) -> C
     }
 
 
+def cut(scan: Scan) -> str:
+    """Where the reference's windows are shorter than those shown over time, that it is so, and what it means."""
+    shown, compared = scan.facts.get("window_s"), scan.facts.get("drift_window_s")
+    if wording.absent(shown) or wording.absent(compared) or float(compared or 0) >= float(shown or 0):
+        return ""
+    of = f"windows of {float(compared):.3g} s" if compared else "single frames"
+    return (
+        f"Bands and drift are of {of}, for the clips of the validated run are no longer; the points over time are of "
+        f"windows of up to {float(shown or 0):.3g} s. Longer windows vary less, so fewer of them lie outside a band."
+    )
+
+
 def definitions(scan: Scan) -> list[tuple[str, str]]:
     """What the features mean that were measured, by name."""
     found = {(kind, str(name).partition(":")[0]) for kind in KINDS for name in scan.table(kind)["feature"]}

@@ -99,6 +99,11 @@ def test_what_is_no_footage_is_said(tmp_path: Path) -> None:
         "pipe.mp4": "not a file",
         "gone.mp4": "a link to nothing",
     }
+    since = {one.name: one.since_utc for one in found.left}
+    assert since.pop("gone.mp4") is None
+    for told in since.values():
+        assert told is not None
+        assert abs(datetime.fromisoformat(told).timestamp() - time.time()) < 60
 
 
 def test_links_count_as_what_they_lead_to_and_circles_end(tmp_path: Path) -> None:

@@ -193,11 +193,13 @@ def test_files_that_vanish_change_or_are_written_are_left(inbox: Path, root: Pat
     with (inbox / "c.mp4").open("ab"), Runs(root).begin(NOW) as run:
         batch = run.take(found, minutes=9, examine=minute)
         assert batch.clips == ()
+        since = {one.name: one.received_utc for one in found.arrivals}
         assert batch.left == (
-            Left("north/a.mp4", "gone since it was listed"),
-            Left("south/b.mp4", "still being written: it changed while it was read"),
-            Left("c.mp4", "still being written: another process has it open"),
+            Left("north/a.mp4", "gone since it was listed", since["north/a.mp4"]),
+            Left("south/b.mp4", "still being written: it changed while it was read", since["south/b.mp4"]),
+            Left("c.mp4", "still being written: another process has it open", since["c.mp4"]),
         )
+        assert {one.kind for one in batch.left} == {"gone since it was listed", "still being written"}
         assert run.table().empty
         tables.to_arrow("footage_clips", run.table())
     scan(inbox, root)

@@ -127,6 +127,20 @@ def test_too_little_is_said_to_be() -> None:
     assert by(some, "f00")["status"] == "outside"
 
 
+def test_a_small_reference_tells_what_it_can() -> None:
+    """Of three clips one that is far away is told; of two the least p is 1 / 3 / 8, whatever comes."""
+    rng = np.random.default_rng(8)
+    new, run = footage(rng, 1, shift={"f00": 99.0}), footage(rng, 3)
+    three = drift.compare({"input": new}, {"input": run}, min_units=3, level=0.2).table
+    assert by(three, "f00")["status"] == "outside"
+    assert set(three[three["statistic"] == "wasserstein"]["status"]) == {"inside", "outside"}
+    assert by(three, "f00")["p_value"] == pytest.approx(1 / 4 / 27, rel=0.2)
+    two = run[run["clip_id"] != run["clip_id"].iloc[0]]
+    for level, status in ((0.05, "inside"), (0.04, "insufficient")):
+        found = drift.compare({"input": new}, {"input": two}, min_units=2, level=level).table
+        assert set(found[found["statistic"] == "wasserstein"]["status"]) == {status}
+
+
 def test_no_reference_is_said_to_be() -> None:
     rng = np.random.default_rng(7)
     new = footage(rng, 1)

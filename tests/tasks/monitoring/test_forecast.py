@@ -54,7 +54,7 @@ def test_footage_of_a_validated_cell_is_expected_to_score_what_the_cell_did(
         seen(quality, corruption, severity),
         clip_id="0123456789abcdef",
         camera="north",
-        reference=clean(quality) if known else None,
+        reference=forecast.Reference(clean(quality)) if known else None,
     )
     row = found.metrics.iloc[0]
     assert row[["clip_id", "camera", "metric", "status"]].tolist() == ["0123456789abcdef", "north", "map", "ok"]
@@ -75,7 +75,7 @@ def test_footage_of_a_validated_cell_is_expected_to_score_what_the_cell_did(
 
 def test_what_nothing_validated_looks_like_gets_no_figure(forecaster, quality):
     strange = seen(quality, "clean", 0).assign(grain=1e4, noise=1e4, haze=1e-4)
-    found = forecaster.forecast(strange, clip_id="a", camera="north", reference=clean(quality))
+    found = forecaster.forecast(strange, clip_id="a", camera="north", reference=forecast.Reference(clean(quality)))
     row = found.metrics.iloc[0]
     assert row["status"] == "outside_validated"
     assert np.isnan([row["value"], row["low"], row["high"]]).all()
@@ -88,13 +88,28 @@ def test_another_camera_is_measured_against_its_own_reference(forecaster, qualit
     """A camera whose every picture is flatter and softer: with its reference that is ordinary, without it is blur."""
     other = {"blur": 0.5, "contrast": 0.6}
     before, now = (rows.assign(**{k: rows[k] * v for k, v in other.items()}) for rows in (clean(quality),) * 2)
-    with_it = forecaster.forecast(now.iloc[:2], clip_id="a", camera="roof", reference=before)
+    with_it = forecaster.forecast(now.iloc[:2], clip_id="a", camera="roof", reference=forecast.Reference(before))
     without = forecaster.forecast(now.iloc[:2], clip_id="a", camera="roof")
     assert with_it.nearest["corruption"].iloc[0] == "clean"
     assert without.nearest["corruption"].iloc[0] != "clean"
     assert "'roof'" in without.metrics["note"].iloc[0]
-    few = forecaster.forecast(now.iloc[:2], clip_id="a", camera="roof", reference=before.iloc[:7])
+    few = forecaster.forecast(now.iloc[:2], clip_id="a", camera="roof", reference=forecast.Reference(before.iloc[:7]))
     pd.testing.assert_frame_equal(few.nearest, without.nearest)
+    assert with_it.against == "Compared with frames of this camera."
+    assert (with_it.clean, without.clean) == (True, False)
+    assert few.against == without.against == without.metrics["note"].iloc[0]
+
+
+def test_a_reference_that_nobody_has_checked_is_said_to_be_one(forecaster, quality):
+    reference = forecast.Reference(clean(quality), "its own first clips", checked=False)
+    found = forecaster.forecast(seen(quality, "fog", 2), clip_id="a", camera="north", reference=reference)
+    assert found.against == found.metrics["note"].iloc[0] == "Compared with its own first clips."
+    assert found.nearest["corruption"].iloc[0] == "fog"
+    assert not found.clean
+    strange = seen(quality, "clean", 0).assign(grain=1e4, noise=1e4, haze=1e-4)
+    far = forecaster.forecast(strange, clip_id="a", camera="north", reference=reference)
+    assert far.metrics["note"].iloc[0].startswith("Compared with its own first clips. ")
+    assert not far.clean
 
 
 def test_frames_that_tell_nothing_get_no_figure(forecaster, quality):
@@ -108,7 +123,7 @@ def test_frames_that_tell_nothing_get_no_figure(forecaster, quality):
 def test_it_is_read_as_it_was_written(forecaster, quality, tmp_path):
     forecaster.save(tmp_path / "kept" / "one.json")
     again = forecast.load(tmp_path / "kept" / "one.json")
-    ask = {"clip_id": "a", "camera": "north", "reference": clean(quality)}
+    ask = {"clip_id": "a", "camera": "north", "reference": forecast.Reference(clean(quality))}
     one, two = (which.forecast(seen(quality, "dark", 2), **ask) for which in (forecaster, again))
     pd.testing.assert_frame_equal(one.metrics, two.metrics)
     pd.testing.assert_frame_equal(one.nearest, two.nearest)

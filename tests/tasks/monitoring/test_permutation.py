@@ -168,7 +168,14 @@ def skewed(rng: np.random.Generator, n_clips: int, n_windows: int) -> list[Float
 
 @pytest.mark.parametrize(
     ("make", "n_old", "n_new", "one_unit"),
-    [(drawn, 12, 1, True), (drawn, 12, 4, False), (skewed, 48, 1, True), (skewed, 12, 1, True), (skewed, 48, 6, True)],
+    [
+        (drawn, 3, 1, True),
+        (drawn, 12, 1, True),
+        (drawn, 12, 4, False),
+        (skewed, 48, 1, True),
+        (skewed, 12, 1, True),
+        (skewed, 48, 6, True),
+    ],
 )
 def test_false_alarms_keep_to_their_level(make: object, n_old: int, n_new: int, *, one_unit: bool) -> None:
     """Clips differ twice as much as their windows do. Taking windows as independent gives alarms in most trials.
