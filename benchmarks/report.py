@@ -145,7 +145,7 @@ def measure(page: Path, *, repeats: int) -> dict[str, float]:
 
 
 def _kilobytes(value: Any) -> float:
-    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) / 1e3
+    return len(json.dumps(value, separators=(",", ":"))) / 1e3
 
 
 def run(size: str, *, crossing: Path, real: Path) -> dict[str, Any]:

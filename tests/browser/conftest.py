@@ -51,15 +51,8 @@ def context(browser):
 
 @pytest.fixture
 def page(context, folder):
-    """The page, opened; at the end nothing may have been complained about or asked for."""
-    opened = context.new_page()
-    complaints, requests = pages.complaints(opened), []
-    opened.on("request", lambda request: requests.append(request.url))
-    opened.goto(pages.address(folder))
-    pages.settled(opened)
-    yield opened
-    assert complaints == []
-    assert {r.split("#")[0] for r in requests if not r.startswith(("data:", "blob:"))} == {pages.address(folder)}
+    with pages.alone(context, pages.address(folder)) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -2,26 +2,25 @@
 
 import pytest
 
-from tests.browser import pages
+from tests.browser import access, pages
 
 pytestmark = pytest.mark.browser
 
 
-@pytest.mark.parametrize("state", ["light", "dark", "dialog", pytest.param("narrow", marks=pytest.mark.slow)])
-def test_nothing_shuts_anybody_out(page, state):
-    """No violation of what axe-core can check, everything drawn."""
-    if state == "narrow":
-        page.set_viewport_size({"width": 390, "height": 800})
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+def test_nothing_shuts_anybody_out(page):
+    """No violation of what axe-core can check, everything drawn: in light, in dark, with an example open."""
     pages.to_the_end(page)
-    if state == "dark":
-        page.click("#theme")
-    if state == "dialog":
-        page.wait_for_function("!document.querySelector('[data-figure]:empty')")
-        page.locator("#cards .example button").first.click()
-        assert page.locator("#viewer").is_visible()
-    found = axe.Axe().run(page).response["violations"]
-    assert [(each["id"], [node["html"][:200] for node in each["nodes"][:3]]) for each in found] == []
+    assert access.violations_by_theme(page) == {"light": [], "dark": []}
+    page.locator("#cards .example button").first.click()
+    assert page.locator("#viewer").is_visible()
+    assert access.violations(page) == []
+
+
+@pytest.mark.slow
+def test_nothing_shuts_anybody_out_on_a_telephone(page):
+    page.set_viewport_size(access.TELEPHONE)
+    pages.to_the_end(page)
+    assert access.violations(page) == []
 
 
 def test_readable_without_scripts(browser, folder):

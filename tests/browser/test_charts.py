@@ -9,7 +9,8 @@ pytestmark = pytest.mark.browser
 
 
 def test_the_switch_changes_paper_and_charts(page):
-    pages.to_the_end(page)
+    page.locator("#map .chart").first.scroll_into_view_if_needed()
+    page.wait_for_selector("#map .chart .xtick text")
     ink = "getComputedStyle(document.querySelector('.xtick text')).fill"
     paper = "getComputedStyle(document.body).backgroundColor"
     before = page.evaluate(f"[{ink}, {paper}]")

@@ -9,7 +9,7 @@ import pytest
 from tasks.data import video
 from tasks.report import footage
 from tests import footage_factory
-from tests.browser import pages
+from tests.browser import access, pages
 from tests.report_factory import HOSTILE
 
 pytestmark = pytest.mark.browser
@@ -41,15 +41,8 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def page(context, scanned):
-    """The page, opened; at the end nothing may have been complained about or asked for."""
-    opened = context.new_page()
-    complaints, requests = pages.complaints(opened), []
-    opened.on("request", lambda request: requests.append(request.url))
-    opened.goto(scanned.as_uri())
-    pages.settled(opened)
-    yield opened
-    assert complaints == []
-    assert {r.split("#")[0] for r in requests if not r.startswith(("data:", "blob:"))} == {scanned.as_uri()}
+    with pages.alone(context, scanned.as_uri()) as opened:
+        yield opened
 
 
 def test_light_at_load_and_whole_at_the_end(page, scanned):
@@ -58,28 +51,27 @@ def test_light_at_load_and_whole_at_the_end(page, scanned):
     assert page.evaluate("document.querySelectorAll('.main-svg').length") == 0
     pages.to_the_end(page)
     assert page.evaluate("document.querySelectorAll('[data-figure]').length") == CHARTS
-    page.wait_for_function(f"document.querySelectorAll('[data-figure] .main-svg:first-child').length === {CHARTS}")
+    pages.until(page, f"document.querySelectorAll('[data-figure] .main-svg:first-child').length === {CHARTS}")
     assert page.locator("#series h3", has_text=HOSTILE).count() == 1
     assert not page.evaluate("document.querySelectorAll('a[href^=http]').length")
 
 
-@pytest.mark.parametrize("state", ["light", "dark", "narrow"])
-def test_nothing_shuts_anybody_out(page, state):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    if state == "narrow":
-        page.set_viewport_size({"width": 390, "height": 800})
+def test_nothing_shuts_anybody_out(page):
     pages.to_the_end(page)
-    if state == "dark":
-        page.click("#theme")
-    found = axe.Axe().run(page).response["violations"]
-    assert [(each["id"], [node["html"][:200] for node in each["nodes"][:3]]) for each in found] == []
+    assert access.violations_by_theme(page) == {"light": [], "dark": []}
+
+
+def test_nothing_shuts_anybody_out_on_a_telephone(page):
+    page.set_viewport_size(access.TELEPHONE)
+    pages.to_the_end(page)
+    assert access.violations(page) == []
 
 
 @pytest.mark.parametrize("camera", ["north", HOSTILE])
 def test_a_camera_chosen_is_all_that_is_shown(page, camera):
     page.select_option("#task", camera)
     column = "[...document.querySelectorAll('#drift-table tbody td:nth-child(2)')].map((cell) => cell.textContent)"
-    page.wait_for_function(f"{column}.every((name) => name === {camera!r})")
+    pages.until(page, f"{column}.every((name) => name === {camera!r})")
     assert len(page.evaluate(column)) == 9
     shown = page.locator("#series .block:not([hidden]) h3")
     assert shown.count() == 1
@@ -140,12 +132,7 @@ def test_a_clip_plays_in_the_page(browser, scanned):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_sideways_scrolling_on_a_telephone(browser, scanned, scheme):
-    context = browser.new_context(viewport={"width": 390, "height": 800}, color_scheme=scheme)
-    page = context.new_page()
-    page.goto(scanned.as_uri())
-    pages.to_the_end(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    context.close()
+    assert access.width_on_a_telephone(browser, scanned.as_uri(), scheme) <= access.TELEPHONE["width"]
 
 
 def test_readable_without_scripts(browser, scanned):

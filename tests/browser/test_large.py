@@ -71,7 +71,7 @@ def test_a_difference_tells_what_its_table_does(context, large):
     page = context.new_page()
     page.goto(pages.address(large, "#difference-detection-detector-v2"))
     chart = "document.querySelector('#difference-detection-detector-v2 .chart')"
-    page.wait_for_function(f"{chart} && {chart}.data")
+    pages.until(page, f"{chart} && {chart}.data")
     told = page.evaluate(f"{chart}.data[0].text")
     page.locator("#difference-detection-detector-v2 details.data summary").click()
     rows = page.locator("#difference-detection-detector-v2 details.data tbody tr")

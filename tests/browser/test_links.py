@@ -19,7 +19,7 @@ def test_the_address_brings_back_what_is_open(page, folder):
     assert page.locator("#viewer-title").text_content() == title
     assert page.locator("[data-filter=corruption]").input_value() == "snow"
     page.go_back()
-    page.wait_for_function("!document.querySelector('#viewer').open")
+    pages.until(page, "!document.querySelector('#viewer').open")
 
 
 def test_a_gate_leads_to_its_curve_and_its_pictures(page):
@@ -44,7 +44,7 @@ def test_a_cell_of_the_map_leads_to_its_pictures(page):
     page.wait_for_selector("#map .chart .main-svg")
     box = page.locator("#map .chart .heatmaplayer").first.bounding_box()
     page.mouse.click(box["x"] + box["width"] * 2.5 / 6, box["y"] + box["height"] * 3.5 / 8)
-    page.wait_for_function("location.hash.includes('corruption=fog')")
+    pages.until(page, "location.hash.includes('corruption=fog')")
     assert "severity=3" in page.evaluate("location.hash")
     assert page.locator("#cards .example").first.get_attribute("data-corruption") == "fog"
 

@@ -2,19 +2,14 @@
 
 import pytest
 
-from tests.browser import pages
+from tests.browser import access, pages
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_sideways_scrolling_on_a_telephone(browser, folder, scheme):
-    context = browser.new_context(viewport={"width": 390, "height": 800}, color_scheme=scheme)
-    page = context.new_page()
-    page.goto(pages.address(folder))
-    pages.to_the_end(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    context.close()
+    assert access.width_on_a_telephone(browser, pages.address(folder), scheme) <= access.TELEPHONE["width"]
 
 
 def test_what_is_wider_than_the_telephone_says_so(browser, folder):

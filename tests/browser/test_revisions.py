@@ -11,7 +11,7 @@ from tasks.report.revision_summary import Change, End
 from tasks.report.revisions import Comparison, label
 from tasks.report.shared import Revision
 from tests import diagnostics_factory, report_factory
-from tests.browser import pages
+from tests.browser import access, pages
 
 pytestmark = pytest.mark.browser
 
@@ -58,14 +58,8 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def page(context, compared):
-    """The page, opened; at the end nothing may have been complained about or asked for."""
-    opened = context.new_page()
-    complaints, requests = pages.complaints(opened), []
-    opened.on("request", lambda request: requests.append(request.url))
-    opened.goto(compared.as_uri())
-    yield opened
-    assert complaints == []
-    assert {r.split("#")[0] for r in requests if not r.startswith(("data:", "blob:"))} == {compared.as_uri()}
+    with pages.alone(context, compared.as_uri()) as opened:
+        yield opened
 
 
 def test_light_at_load_and_whole_at_the_end(page, compared):
@@ -75,18 +69,13 @@ def test_light_at_load_and_whole_at_the_end(page, compared):
     pages.to_the_end(page)
     charts = page.evaluate("document.querySelectorAll('[data-figure]').length")
     assert charts == 1 + len(pages.TASKS) * (1 + 1 + 8)
-    page.wait_for_function(f"document.querySelectorAll('[data-figure] .main-svg:first-child').length === {charts}")
+    pages.until(page, f"document.querySelectorAll('[data-figure] .main-svg:first-child').length === {charts}")
     assert report_factory.HOSTILE in page.locator("#example .told").text_content()
 
 
-@pytest.mark.parametrize("state", ["light", "dark"])
-def test_nothing_shuts_anybody_out(page, state):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+def test_nothing_shuts_anybody_out(page):
     pages.to_the_end(page)
-    if state == "dark":
-        page.click("#theme")
-    found = axe.Axe().run(page).response["violations"]
-    assert [(each["id"], [node["html"][:200] for node in each["nodes"][:3]]) for each in found] == []
+    assert access.violations_by_theme(page) == {"light": [], "dark": []}
 
 
 def test_the_map_is_b_minus_a(page, compared):
@@ -116,12 +105,14 @@ def test_tables_sort_and_follow_the_task(page):
     rows = page.locator("#comparison-table tbody tr")
     assert rows.first.locator(".outcome.regression").text_content() == "▼ regression"
     page.locator("#comparison-table thead th", has_text="Δ mPC").click()
+    page.locator("#comparison-table thead th[aria-sort=ascending]", has_text="Δ mPC").wait_for()
     first = "Number(document.querySelector('#comparison-table tbody td:nth-child(5)').dataset.order)"
-    page.wait_for_function(f"{first} < 0")
+    pages.until(page, f"{first} < 0")
     page.select_option("#task", "semantic")
-    page.wait_for_function(
+    pages.until(
+        page,
         "[...document.querySelectorAll('#metric-table tbody td:first-child')]"
-        ".every((cell) => cell.textContent === 'Semantic segmentation')"
+        ".every((cell) => cell.textContent === 'Semantic segmentation')",
     )
     assert not page.locator("#maps .block[data-task=detection]").is_visible()
     assert "task=semantic" in page.evaluate("location.hash")
@@ -140,12 +131,7 @@ def test_links_lead_to_sections(page):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_sideways_scrolling_on_a_telephone(browser, compared, scheme):
-    context = browser.new_context(viewport={"width": 390, "height": 800}, color_scheme=scheme)
-    page = context.new_page()
-    page.goto(compared.as_uri())
-    pages.to_the_end(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    context.close()
+    assert access.width_on_a_telephone(browser, compared.as_uri(), scheme) <= access.TELEPHONE["width"]
 
 
 def test_readable_without_scripts(browser, compared):

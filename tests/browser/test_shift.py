@@ -7,7 +7,7 @@ import pytest
 from tasks import report
 from tasks.layout import Layout
 from tests import shift_factory
-from tests.browser import pages
+from tests.browser import access, pages
 
 pytestmark = pytest.mark.browser
 
@@ -21,17 +21,12 @@ def folder(tmp_path_factory) -> Path:
     return layout.reports
 
 
-@pytest.mark.parametrize("dark", [False, True])
-def test_it_draws_and_shuts_nobody_out(page, dark):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+def test_it_draws_and_shuts_nobody_out(page):
     page.click(".honesty a")
     assert page.evaluate("location.hash").startswith("#shift")
     pages.to_the_end(page)
-    page.wait_for_function("document.querySelectorAll('#shift [data-figure] .main-svg:first-child').length === 4")
-    if dark:
-        page.click("#theme")
-    found = axe.Axe().run(page).response["violations"]
-    assert [(each["id"], [node["html"][:200] for node in each["nodes"][:3]]) for each in found] == []
+    pages.until(page, "document.querySelectorAll('#shift [data-figure] .main-svg:first-child').length === 4")
+    assert access.violations_by_theme(page) == {"light": [], "dark": []}
     night = page.locator("#shift-night-detection .chart")
     drawn = night.evaluate("chart => chart.data.filter((t) => t.name === 'crossing-v1, low light')[0].y")
     assert drawn == pytest.approx([0, 0.04, 0.08, 0.12, 0.16, 0.2])
@@ -50,9 +45,4 @@ def test_data_opens_by_keyboard_and_the_task_is_chosen_with_the_others(page):
 
 
 def test_no_sideways_scrolling_on_a_telephone(browser, folder):
-    small = browser.new_context(viewport={"width": 390, "height": 800})
-    opened = small.new_page()
-    opened.goto(pages.address(folder, "#shift"))
-    pages.to_the_end(opened)
-    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
-    small.close()
+    assert access.width_on_a_telephone(browser, pages.address(folder, "#shift")) <= access.TELEPHONE["width"]

@@ -32,7 +32,7 @@ def test_tables_sort_numbers_as_numbers(page):
     cells = "#slice-table tbody tr td:nth-child(11)"
     column = f"[...document.querySelectorAll('{cells}')].map((c) => Number(c.dataset.order))"
     # The table is drawn again a moment after the click; as text, 0.09 would not come before 0.1.
-    page.wait_for_function(f"((v) => v.length > 5 && v.every((x, i) => !i || v[i - 1] <= x))({column})")
+    pages.until(page, f"((v) => v.length > 5 && v.every((x, i) => !i || v[i - 1] <= x))({column})")
     assert re.search(r"order=10\.", page.evaluate("location.hash"))
 
 
@@ -42,12 +42,12 @@ def test_the_comparison_marks_what_is_told_apart(page):
     assert "not told apart" in rows.first.text_content()
     assert page.locator("#models .told li").count() == len(pages.TASKS)
     page.locator("#comparison-table thead th", has_text="Δ mPC").click()
-    first = "Number(document.querySelector('#comparison-table tbody td:nth-child(5)').dataset.order)"
-    page.wait_for_function(f"{first} < 0")
+    page.locator("#comparison-table thead th[aria-sort=ascending]", has_text="Δ mPC").wait_for()
     shown = page.locator("#comparison-table tbody td:nth-child(5)").evaluate_all(
         "all => all.map((cell) => Number(cell.dataset.order))"
     )
     assert shown == sorted(shown), "by the figure, not as text"
+    assert shown[0] < 0
 
 
 def test_confusions_sort_follow_the_task_and_save_as_csv(page):

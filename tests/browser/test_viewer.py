@@ -8,7 +8,7 @@ import pytest
 from tasks import report
 from tasks.layout import Layout
 from tests import gallery_factory, report_factory
-from tests.browser import pages
+from tests.browser import access, pages
 
 pytestmark = pytest.mark.browser
 
@@ -169,7 +169,7 @@ def test_a_point_of_a_curve_leads_to_its_pictures(page):
     point = page.locator("#curve-detection-fog .scatterlayer .trace").last.locator(".points path").nth(3).bounding_box()
     page.mouse.move(point["x"] + point["width"] / 2, point["y"] + point["height"] / 2)
     page.mouse.click(point["x"] + point["width"] / 2, point["y"] + point["height"] / 2)
-    page.wait_for_function("location.hash.startsWith('#gallery')")
+    pages.until(page, "location.hash.startsWith('#gallery')")
     cards = page.locator("#cards .example")
     found = cards.evaluate_all(
         "all => all.map((c) => [c.dataset.task, c.dataset.corruption, c.dataset.severity].join())"
@@ -203,14 +203,13 @@ def test_a_difference_map_says_what_became_of_the_pixels(page):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_open_viewer_shuts_nobody_out(browser, folder, scheme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
     page = context.new_page()
     page.goto(pages.address(folder))
+    pages.settled(page)
     for opened in (open_fog, open_film):
         opened(page)
-        found = axe.Axe().run(page).response["violations"]
-        assert [(each["id"], [node["html"][:200] for node in each["nodes"][:3]]) for each in found] == []
+        assert access.violations(page) == []
         page.keyboard.press("Escape")
     context.close()
 
@@ -219,6 +218,7 @@ def test_nothing_overlaps_on_a_telephone(browser, folder):
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page = context.new_page()
     page.goto(pages.address(folder))
+    pages.settled(page)
     for opened in (open_fog, open_film):
         opened(page)
         parts = page.evaluate(

@@ -92,6 +92,7 @@
   function draw(node) {
     if (!waiting.delete(node)) return;
     watcher.unobserve(node);
+    if (typeof Plotly === "function") window.Plotly = Plotly(); // what shell.py leaves of it: its modules, not yet started
     const figure = data.figures[node.dataset.figure];
     node.kind = node.dataset.figure.startsWith("map-") ? "cells" : figure.layout.meta && "falling" in figure.layout.meta ? "axis" : figure.layout.meta && figure.layout.meta.choices ? "under" : "";
     // plotly writes into what it is given: the stored figure stays as it is.

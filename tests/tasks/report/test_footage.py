@@ -89,7 +89,16 @@ def test_the_page_says_what_the_tables_hold(run: Path, tmp_path: Path) -> None:
     assert "12 of 12 windows outside 0.05 to 0.2; PSI 0.90: drifted." in told["series"]
     assert "north: 5 of 9, most Contrast, Haze, Sharpness" in told["drift"]
     assert "haze 0.5 (band 0.05 to 0.2)" in told["odd"]
-    assert "Of 4,500 frames: 60 % act, 20 % observe, 15 % abstain, 5 % fall back." in told["decisions"]
+    assert (
+        "Of 4,500 frames: 40 % act, 20 % observe, 20 % nothing seen, 15 % abstain, 5 % fall back." in told["decisions"]
+    )
+    assert "north 0.mp4 40 % 800 boxes 20 % 400 boxes 20 % 15 % 300 boxes" in told["decisions"]
+    assert "3 files were left alone: 1 not footage, 1 empty, 1 a link to nothing." in told["files"]
+    assert "east/notes.txt not footage: its name ends in '.txt' 2026-11-22 03:05 UTC" in told["files"]
+    assert "north/gone.mp4 a link to nothing –" in told["files"]
+    assert "Bands and drift are of windows of 1.2 s" in told["series"]
+    assert "the points over time are of windows of up to 10 s" in told["drift"]
+    assert "first clips of 2026-11-20, which nobody has checked" in told["nearest"]
     assert "clips/0000000200000001.mp4" in told["clips"]
     assert "before, 0.1 to 0.11." in told["history"]
     assert "r1 all mAP 40 0.300 [0.20, 0.40] 0.350 −0.050 0.520 ✓ inside" in told["history"]
@@ -142,6 +151,41 @@ def test_a_camera_is_the_mean_of_its_clips_by_length(found: scan.Scan) -> None:
     other = scan.Scan(found.folder, found.facts, clips, {"forecast": forecast}, {}, [], found.names)
     (row,) = expected.by_camera(other)
     assert row["value"] == pytest.approx((30 * 0.5 + 10 * 0.1) / 40)
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"window_s": 10.0, "drift_window_s": 1.2}, "are of windows of 1.2 s"),
+        ({"window_s": 10.0, "drift_window_s": 0.0}, "are of single frames"),
+        ({"window_s": 1.2, "drift_window_s": 1.2}, ""),
+        ({"window_s": 10.0, "drift_window_s": None}, ""),
+        ({}, ""),  # of an earlier version
+    ],
+)
+def test_shorter_windows_of_the_reference_are_told(found: scan.Scan, facts: dict, said: str) -> None:
+    told = series.cut(scan.Scan(found.folder, facts, found.clips, {}, {}, [], {}))
+    assert said in told
+    assert bool(said) == bool(told)
+
+
+def test_what_is_expected_of_a_single_clip(found: scan.Scan) -> None:
+    (row,) = (
+        found.table("forecast").query("metric == 'map' and camera == 'north' and status == 'ok'").to_dict("records")
+    )
+    assert (
+        expected._takeaway([row], "mAP")
+        == "mAP is expected at 0.312; the clean score is 0.520. The interval lies below it."
+    )
+    near = row | {"high": 0.6}
+    assert expected._takeaway([near], "mAP").endswith("The interval reaches it.")
+
+
+def test_of_many_files_left_alone_the_first_are_listed(found: scan.Scan) -> None:
+    many = pd.DataFrame({"file": [f"{n:04d}.txt" for n in range(250)], "reason": "empty", "since_utc": None})
+    told = opening.left(scan.Scan(found.folder, {}, found.clips, {"left": many}, {}, [], {}))
+    assert (len(told["lines"]), told["rest"]) == (200, 50)
+    assert told["takeaway"] == "250 files were left alone: 250 empty."
 
 
 @pytest.mark.parametrize(

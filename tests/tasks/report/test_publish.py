@@ -281,6 +281,22 @@ def test_vendored_plotly_is_the_one_that_plotly_carries():
     assert f"v{plotly.offline.get_plotlyjs_version()}\n" in head
 
 
+def test_plotly_travels_whole_and_the_page_in_one_byte_a_character(tmp_path):
+    """Its scripts as a browser reads them; of the vendored file only the frame for module loaders is left out."""
+    run = report_factory.params()
+    text = published(tmp_path, run, report_factory.scores(run, tasks=["detection"]))
+    assert text.isascii()
+    assert "&#" not in text.split("<style>")[1].split("</style>")[0]
+    first = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)[0]
+    own, vendored = (
+        re.sub(r"\\u([\da-f]{4})", lambda found: chr(int(found[1], 16)), script).splitlines()
+        for script in (first, (shell.ASSETS / "plotly-cartesian.min.js").read_text(encoding="utf-8"))
+    )
+    lost = [line for line in vendored if line not in own and line.removesuffix("();})();") + ";})();" not in own]
+    assert len(own) > 100
+    assert max(map(len, lost)) < 80
+
+
 def test_vendored_files_have_their_licences():
     for name in ("LICENSE-plotly.js.txt", "LICENSE-DataTables.txt"):
         assert "Permission is hereby granted" in (shell.ASSETS / name).read_text(encoding="utf-8")

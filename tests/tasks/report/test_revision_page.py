@@ -1,5 +1,6 @@
 """comparison.html and what stands behind it: two models of one run as two revisions."""
 
+import html
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -90,7 +91,8 @@ def test_the_page_says_what_changed_and_where(page: str, found: revisions.Compar
 
 
 def test_regressions_stand_first(page: str) -> None:
-    rows = re.findall(r"<tr><td>.*?</tr>", page.split('id="comparison-table"')[1].split("</table>")[0])
+    told = html.unescape(page.split('id="comparison-table"')[1].split("</table>")[0])
+    rows = re.findall(r"<tr><td>.*?</tr>", told)
     assert len(rows) > 10
     lost = ["▼ regression" in row for row in rows]
     assert lost == sorted(lost, reverse=True)
