@@ -59,9 +59,10 @@ floors: report ## what the embedded models must reach, asserted on the report ru
 picture: report chromium ## take the README's picture from the report
 	$(BIN)/python -m tests.picture reports/robustness.html docs/report.png
 
-# Of the rest the compiler, every adapter on twenty photographs and noticing a dead scan take the longest: `make test-slow`.
+# Of the rest the compiler and every adapter on twenty photographs take the longest: `make test-slow`. Noticing a dead scan
+# takes minutes, too, but of waiting.
 proofs: $(READY) $(ADAPTERS) chromium ## those of the slow tests that take a few minutes together
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n auto --maxprocesses 4 --dist loadfile -k "not is_dead" \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n auto --maxprocesses 4 --dist loadfile \
 	  tests/benchmarks tests/flows tests/browser/test_access.py tests/browser/test_names.py tests/browser/test_print.py \
 	  tests/tasks/corruptions/codec tests/tasks/footage tests/tasks/inference
 

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
@@ -173,7 +174,7 @@ def seconds_of_features(data: Path) -> float:
     """What measuring each photograph once takes, as `infer` does in every cell; the best of three."""
     files = sorted(path for path in data.rglob("*") if path.suffix in (".jpg", ".png"))
     frames = [cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB) for file in files]
-    return sum(min(seconds(lambda: quality.features(frame)) for _ in range(3)) for frame in frames)
+    return sum(min(seconds(partial(quality.features, frame)) for _ in range(3)) for frame in frames)
 
 
 def benchmark() -> list[str]:

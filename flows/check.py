@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flows.runtime import Run
-from tasks import inference, slices
+from tasks import gates, inference, slices, tables
 from tasks.data.prepare import prepare
 from tasks.layout import Layout
+from tasks.metrics.predictions import KINDS
 from tasks.models.wording import settings
+from tasks.params import Params
 
 
 def examine(run: Run) -> Iterator[str]:
@@ -29,6 +31,8 @@ def examine(run: Run) -> Iterator[str]:
             yield f"data set, a problem: {problem}"
         cut = slices.load(params, layout.tables)
         yield f"slices: {len(cut) - 1} beside all data are in order"
+        _check_gates(params, layout)
+        yield f"gates: the names in {len(params.gates)} rule(s) are in order"
         work = inference.plan(params, layout)
         yield f"models: {', '.join(params.models)} fit the data set"
         for name, model in params.models.items():
@@ -40,3 +44,15 @@ def examine(run: Run) -> Iterator[str]:
             yield f"recorded predictions: {len(work.recordings)} file(s) or folder(s) are in order"
         devices = f"{len(work.devices)} x {work.devices[0]}"
         yield f"work: {work.n_parts} parts on {devices}, {work.n_missing} not in the store yet"
+
+
+def _check_gates(params: Params, layout: Layout) -> None:
+    """Refuse rules that name what a run of these params will not have."""
+    whole = params.model_copy(update={"dataset": params.dataset.model_copy(update={"limit": None})})
+    classes = tables.read("classes", layout.tables / "classes.parquet")
+    named = {kind: rows["name"].tolist() for kind, rows in classes.groupby("kind")}
+    gates.check(
+        params,
+        slices=[item.name for item in slices.load(whole, layout.tables)],
+        classes={task: named[kind] for task, kind in KINDS.items() if kind in named},
+    )

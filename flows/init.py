@@ -181,6 +181,8 @@ GITIGNORE: Final = """\
 .stormglass/
 dvc_plots/
 /footage/
+/adopted/*/images/
+/adopted/*/labelled/scored/
 """
 
 DVCIGNORE: Final = """\

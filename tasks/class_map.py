@@ -113,7 +113,7 @@ def named(class_map: str | None, own: Mapping[int, str]) -> Mapping[int, str]:
     if class_map is None or not own:
         return own
     if class_map not in BUILT_IN:
-        raise InputError(f"class_map '{class_map}' is not built in{nearest(class_map, BUILT_IN)}.")
+        raise InputError(f"class_map '{class_map}' is not built in{nearest(class_map, BUILT_IN)}")
     names = BUILT_IN[class_map]
     if not own.keys() <= names.keys():
         raise InputError(
@@ -127,7 +127,7 @@ def nearest(name: object, known: Iterable[object]) -> str:
     """The end of a sentence about an unknown name: the nearest known one, or else all of them."""
     names = [str(item) for item in known]
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    return f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(names) or 'none'}"
+    return f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(names) or 'none'}."
 
 
 def _by_identity(own: Mapping[int, str], dataset_classes: Mapping[int, str]) -> dict[int, int | None]:
@@ -151,14 +151,14 @@ def _by_dict(
         if not keys:
             if source in known:
                 continue
-            raise InputError(f"class_map: the model has no class {source!r}{nearest(source, own.values())}.")
+            raise InputError(f"class_map: the model has no class {source!r}{nearest(source, own.values())}")
         targets = [] if target is None else _ids(target, dataset_classes)
         if target is not None and not targets:
             if target in known:
                 continue
             raise InputError(
                 f"class_map: the data set has no class {target!r}, to which {source!r} is mapped"
-                f"{nearest(target, dataset_classes.values())}."
+                f"{nearest(target, dataset_classes.values())}"
             )
         for key in keys:
             if key in listed:

@@ -7,6 +7,7 @@ writer leaves no half part.
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -35,6 +36,10 @@ STALE_S: Final = 3600.0
 """A temporary file this old was left by a killed writer: parts take milliseconds to write."""
 
 
+_UNFIT: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST})
+"""What the system says where no try will write a part."""
+
+
 class DamagedPart(OSError):
     """A part's file does not agree with its record; it has been removed and must be computed again."""
 
@@ -51,7 +56,11 @@ def part_key(decided_by: Mapping[str, Any]) -> str:
 
 
 class Store:
-    """Parts below a local folder or any fsspec URL that all workers reach."""
+    """Parts below a local folder or any fsspec URL that all workers reach.
+
+    Raises:
+        InputError: a local folder that is not there and cannot be made.
+    """
 
     def __init__(self, url: str | Path) -> None:
         text = str(url)
@@ -86,6 +95,9 @@ class Store:
             timings: the table `timings`.
             decided_by: what the key hashed; kept in the record for people.
             coding: facts of coded clips; kept in the record.
+
+        Raises:
+            InputError: nothing can be written there.
         """
         data = _parquet("predictions", predictions)
         record = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "decided_by": decided_by}
@@ -202,13 +214,19 @@ class _Files(Protocol):
 class _Local:
     def __init__(self, root: Path) -> None:
         self._root = root
+        there = next(place for place in (root, *root.absolute().parents) if place.exists())
+        if there != root and not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+            raise InputError(f"run.store: cannot make the folder {root} in {there}: name another place for the parts.")
         for stale in root.glob("*/.*.part") if root.is_dir() else ():
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - stale.stat().st_mtime > STALE_S:
                     stale.unlink()
 
     def read(self, name: str) -> bytes:
-        return (self._root / name).read_bytes()
+        try:
+            return (self._root / name).read_bytes()
+        except NotADirectoryError as error:  # something lies where the folder was
+            raise FileNotFoundError(*error.args) from None
 
     def size(self, name: str) -> int:
         return (self._root / name).stat().st_size
@@ -226,6 +244,13 @@ class _Local:
                 if not unless():
                     for path, final in temporary.items():
                         path.replace(final)
+        except OSError as error:
+            if error.errno not in _UNFIT:
+                raise
+            raise InputError(
+                f"run.store: cannot write parts to {self._root} ({error.strerror}): name another folder or change its "
+                "rights."
+            ) from None
         finally:
             for path in temporary:
                 path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""How many threads the numerical libraries of a process take: they read it from the environment when they are loaded."""
+"""How many threads the numerical libraries of a process take: read from the environment as they are loaded."""
 
 import contextlib
 import os

@@ -1,5 +1,6 @@
 """What suites share: one small run of the whole way, with a tiny model trained for it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -70,17 +71,34 @@ def stormglass(*words: str | Path, cwd: Path, status: int | None = 0) -> subproc
     return done
 
 
+ONE_BY_ONE = """
+import json, sys
+from flows import cli
+for words in json.loads(sys.argv[1]):
+    print(*words, file=sys.stderr)
+    if status := cli.main(words):
+        sys.exit(status)
+"""
+
+
 def run_stages(root: Path, stages: Sequence[Sequence[str]]) -> None:
-    for words in stages:
-        stormglass(*words, cwd=root)
+    """Commands one after the other, in one process: what each of them needs is loaded once."""
+    command = [sys.executable, "-c", ONE_BY_ONE, json.dumps(stages)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def common(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that all test processes of a session share; who comes first makes what others find there."""
+    own = tmp_path_factory.getbasetemp()
+    return own if os.environ.get("PYTEST_XDIST_WORKER") is None else own.parent
 
 
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     """`crossing` in small with a fifth class, two models of two epochs, three corruptions, all the way to the page."""
-    alone = os.environ.get("PYTEST_XDIST_WORKER") is None
-    # Each of several test processes has a folder of its own in one that they share: the first one there makes the run.
-    root = (tmp_path_factory.getbasetemp() if alone else tmp_path_factory.getbasetemp().parent) / "small"
+    root = common(tmp_path_factory) / "small"
     with FileLock(f"{root}.lock"):
         if not (root / "done").exists():
             root.mkdir(exist_ok=True)

@@ -167,7 +167,7 @@ def validation() -> pd.DataFrame:
 
 
 def decisions() -> pd.DataFrame:
-    shares = {"act": 0.6, "observe": 0.2, "abstain": 0.15, "fall_back": 0.05}
+    shares = {"act": 0.4, "observe": 0.2, "nothing_seen": 0.2, "abstain": 0.15, "fall_back": 0.05}
     return pd.DataFrame(
         [
             {
@@ -175,7 +175,7 @@ def decisions() -> pd.DataFrame:
                 "camera": camera,
                 "advice": advice,
                 "n_frames": round(750 * share),
-                "n_boxes": round(2000 * share),
+                "n_boxes": 0 if advice == "nothing_seen" else round(2000 * share),
                 "share": share,
             }
             for turn, camera in enumerate(CAMERAS)
@@ -183,6 +183,12 @@ def decisions() -> pd.DataFrame:
             for advice, share in shares.items()
         ]
     )
+
+
+def left() -> pd.DataFrame:
+    rows = [("east/notes.txt", "not footage: its name ends in '.txt'", "2026-11-22T03:05:00Z")]
+    rows += [(f"north/{HOSTILE}.mp4", "empty", "2026-11-22T03:06:00Z"), ("north/gone.mp4", "a link to nothing", None)]
+    return pd.DataFrame(rows, columns=tables.SCHEMAS["footage_left"].names)
 
 
 def history() -> pd.DataFrame:
@@ -240,6 +246,7 @@ def write(folder: Path) -> Path:
         "nearest": ("footage_nearest", nearest()),
         "decisions": ("footage_decisions", decisions()),
         "validation": ("footage_validation", validation()),
+        "left": ("footage_left", left()),
     }
     for name, (table, rows) in made.items():
         tables.write(table, rows, run / f"{name}.parquet")
@@ -252,6 +259,9 @@ def write(folder: Path) -> Path:
         "scan_s": 40.2,
         "waiting_files": 2,
         "waiting_minutes": 12,
+        "window_s": 10.0,
+        "drift_window_s": 1.2,
+        "against": {clip_id(2, 0): "Compared with its own first clips of 2026-11-20, which nobody has checked."},
         "reference": {"east": "Its own clean frames.", "north": "The whole validated run: the camera is not known."},
         "versions": {"stormglass": "0.1"},
     }

@@ -52,6 +52,11 @@ def document(found: Mapping[str, Any], where: str) -> None:
             raise InputError(f"{where}: expected '{name}' to be a list of objects.")
     if not found.get("images"):
         raise InputError(f"{where}: the data set is empty, expected at least one entry in 'images'.")
+    if not isinstance(found.get("info") or {}, dict):
+        raise InputError(f"{where}: expected 'info' to be an object, got {type(found['info']).__name__}.")
+    for row, entry in enumerate(found.get("licenses", [])):
+        if not isinstance(entry.get("id"), int | str):
+            raise InputError(f"{where}: licenses row {row}: expected an 'id', got {entry.get('id')!r}.")
     images = _by_id(found["images"], "images", where)
     categories = _by_id(found.get("categories", []), "categories", where)
     videos = _by_id(found.get("videos", []), "videos", where)
@@ -136,8 +141,13 @@ def _image(image: Entry, videos: Mapping[int, Entry], labels: Mapping[int, Entry
     time = image.get("timestamp_s")
     if time is not None and (not isinstance(time, int | float) or isinstance(time, bool) or not math.isfinite(time)):
         raise InputError(f"{at}: expected 'timestamp_s' in seconds, got {time!r}.")
+    for name in ("member", "semantic_file"):
+        if image.get(name) is not None and not isinstance(image[name], str):
+            raise InputError(f"{at}: expected '{name}' to be the name of a file, got {image[name]!r}.")
+    if isinstance(image.get("license"), list | dict):
+        raise InputError(f"{at}: expected 'license' to be an id of 'licenses', got {image['license']!r}.")
     if image.get("video_id") is not None:
-        if image["video_id"] not in videos:
+        if not _among(image["video_id"], videos):
             raise InputError(f"{at}: video_id {image['video_id']!r} is not in 'videos'.")
         if image.get("frame_index") is None:
             raise InputError(f"{at}: a frame of a video needs 'frame_index'.")
@@ -152,11 +162,11 @@ def _image(image: Entry, videos: Mapping[int, Entry], labels: Mapping[int, Entry
 
 def _annotation(annotation: Entry, images: Mapping[int, Entry], categories: Mapping[int, Entry], where: str) -> None:
     at = f"{where}: annotation {annotation['id']}"
-    if annotation.get("image_id") not in images:
+    if not _among(annotation.get("image_id"), images):
         raise InputError(f"{at}: image_id {annotation.get('image_id')!r} is not in 'images'.")
-    if annotation.get("category_id") not in categories:
-        known = ", ".join(f"{key} {entry['name']}" for key, entry in list(categories.items())[:8])
-        more = " ..." if len(categories) > 8 else ""
+    if not _among(annotation.get("category_id"), categories):
+        known = ", ".join(f"{key} {entry['name']}" for key, entry in list(categories.items())[:8]) or "none"
+        more = f" and {len(categories) - 8} more" if len(categories) > 8 else ""
         raise InputError(f"{at}: category_id {annotation.get('category_id')!r} is not in 'categories': {known}{more}.")
     given = annotation.get("bbox")
     if not isinstance(given, list) or len(given) != 4 or not all(_number(value) for value in given):
@@ -172,6 +182,26 @@ def _annotation(annotation: Entry, images: Mapping[int, Entry], categories: Mapp
     track = annotation.get("track_id")
     if track is not None and (not isinstance(track, int) or isinstance(track, bool)):
         raise InputError(f"{at}: expected an integer 'track_id', got {track!r}.")
+    _segmentation(annotation.get("segmentation"), at)
+
+
+def _segmentation(given: Any, at: str) -> None:
+    """Of polygons or run lengths what hangs on no size."""
+    if not given:
+        return
+    if isinstance(given, dict):
+        counts = given.get("counts")
+        listed = isinstance(counts, list) and all(_number(run) and run >= 0 and run == int(run) for run in counts)
+        if not listed and not (isinstance(counts, str) and counts.isascii()):
+            raise InputError(f"{at}: expected the run lengths of its mask as whole numbers, or as COCO's text.")
+    elif not (isinstance(given, list) and all(_polygon(part) for part in given)):
+        raise InputError(
+            f"{at}: expected 'segmentation' as RLE or as polygons, each [x, y, x, y, ...] of at least three points."
+        )
+
+
+def _polygon(given: Any) -> bool:
+    return isinstance(given, list) and len(given) >= 6 and len(given) % 2 == 0 and all(_number(at) for at in given)
 
 
 def _attributes(entries: Iterable[Entry], table: str, where: str) -> None:
@@ -190,6 +220,11 @@ def _attributes(entries: Iterable[Entry], table: str, where: str) -> None:
                 )
             if value is not None and not isinstance(value, str | int | float | bool):
                 raise InputError(f"{where}: id {entry['id']}: attribute '{name}' must be text or a number: {value!r}.")
+
+
+def _among(key: Any, entries: Mapping[int, Entry]) -> bool:
+    """Whether what should be an id of another list is one; JSON may hold anything there."""
+    return not isinstance(key, list | dict) and key in entries
 
 
 def _number(value: Any) -> bool:

@@ -39,14 +39,24 @@ def import_coco(
     Raises:
         InputError: a file is missing or unfit, or `dest` is not empty; nothing is written then.
     """
+    if not annotations.is_file():
+        found = "a folder" if annotations.is_dir() else "nothing"
+        raise InputError(f"Expected a COCO file of annotations (JSON) at {annotations}, found {found}.")
     document = check.load(annotations)
     check.document(document, str(annotations))
     if (semantic_dir is None) != (semantic_classes is None):
         raise InputError("Semantic maps need both their folder and the file that names their classes.")
-    if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
+    if dest.exists() and not dest.is_dir():
+        raise InputError(f"{dest} is a file: give a new folder for the data set.")
+    if dest.exists() and any(dest.iterdir()):
         raise InputError(f"{dest} is not empty: give a new folder for the data set.")
     for image in document["images"]:
         _check_image(image, annotations, images_dir)
+    sizes = {image["id"]: (image.get("width"), image.get("height")) for image in document["images"]}
+    for annotation in document.get("annotations", []):
+        width, height = sizes[annotation["image_id"]]
+        if width is not None and height is not None:
+            check.box(annotation, width, height, str(annotations))
     dest.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{dest.name}.", dir=dest.parent) as scratch:
         folder = Path(scratch) / "data"
@@ -92,7 +102,7 @@ def _semantic_classes(path: Path) -> list[dict[str, Any]]:
         raise InputError(f"Expected the names of the semantic classes at {path}, found no file.")
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     classes = found.get("classes") if isinstance(found, dict) else None
     if not isinstance(classes, dict) or not all(isinstance(key, int) and 0 <= key < tables.IGNORE for key in classes):

@@ -177,14 +177,16 @@ def _mask(entry: Entry, width: int, height: int, path: Path) -> bytes | None:
         size = given.get("size")
         if size != [height, width]:
             raise InputError(f"{at}: its mask is of size {size}, expected [height, width] = [{height}, {width}].")
-        counts = given.get("counts")
-        if isinstance(counts, str):
-            return counts.encode("ascii")
-        if not isinstance(counts, list) or sum(counts) != width * height:
-            raise InputError(f"{at}: the run lengths of its mask do not add up to {width * height} pixels.")
-        return bytes(coco_mask.frPyObjects(given, height, width)["counts"])
-    if not isinstance(given, list) or not all(isinstance(part, list) and len(part) >= 6 for part in given):
-        raise InputError(f"{at}: expected 'segmentation' as polygons of at least three points, or as RLE.")
+        counts = given["counts"]
+        try:
+            if isinstance(counts, str):
+                coco_mask.decode({"size": size, "counts": counts.encode("ascii")})  # broken ones show nowhere else
+                return counts.encode("ascii")
+            if sum(counts) == width * height:
+                return bytes(coco_mask.frPyObjects(given, height, width)["counts"])
+        except ValueError:
+            pass
+        raise InputError(f"{at}: the run lengths of its mask do not add up to {width * height} pixels.")
     return bytes(coco_mask.merge(coco_mask.frPyObjects(given, height, width))["counts"])
 
 

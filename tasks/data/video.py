@@ -20,6 +20,9 @@ WRITTEN: Final = (".mp4", ".mkv", ".mov", ".m4v")
 CRF: Final = "12"
 """Near-lossless: what is lost is far below what any corruption does (x264's default is 23)."""
 
+MISSING_SHARE: Final = Fraction(1, 20)
+"""More of a video missing than this, and it is cut off; less is what a recorder's end looks like now and then."""
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -48,10 +51,12 @@ def examine(path: Path) -> Facts:
     """The facts of a video file.
 
     Raises:
-        UnreadableFrame: no such file, or no video.
+        UnreadableFrame: no such file, no video, or one whose end is missing.
     """
     with opened(path) as container:
         stream = container.streams.video[0]
+        if _cut_off(container, stream, path.stat().st_size):
+            raise UnreadableFrame(f"The video {path} is cut off, it tells of more than it holds: bring a whole copy.")
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         return Facts(Fraction(rate), Fraction(stream.time_base), stream.frames or None)
 
@@ -97,6 +102,7 @@ def write(path: Path, frames: Iterable[Timed], facts: Facts, *, container: str, 
 
     names = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
     count = 0
+    path.touch()  # where nothing may be written that is said now, and not after the first frames
     with av.open(str(path), "w", format=names[container.lower()]) as out:
         stream: Any = out.add_stream("libx264", rate=facts.rate)
         for count, frame in enumerate(frames, start=1):
@@ -135,6 +141,24 @@ def _coded(pixels: Frame, kind: str) -> Any:
         src_color_range=ColorRange.JPEG,
         dst_color_range=ColorRange.MPEG,
     )
+
+
+def _cut_off(container: Any, stream: Any, size: int) -> bool:
+    """Whether the file ends before what its index or its header tells of: decoders then stop, and say nothing."""
+    if stream.frames and len(stream.index_entries):
+        beyond = sum(entry.pos + entry.size > size for entry in stream.index_entries)
+        return bool(beyond > MISSING_SHARE * len(stream.index_entries))
+    if not container.duration:
+        return False
+    end = Fraction(container.start_time or 0, 1_000_000)
+    stated = end + Fraction(container.duration, 1_000_000) * (1 - MISSING_SHARE)
+    try:
+        for packet in container.demux():
+            if packet.pts is not None:
+                end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+    except (OSError, ValueError):  # av's own errors are OSErrors or ValueErrors by kind
+        return True
+    return end + 2 / Fraction(stream.average_rate or 25) < stated  # files may state no length of the last frame
 
 
 def opened(path: Path) -> Any:

@@ -9,7 +9,6 @@ Where a figure has an interval, all of it has to lie on the right side of the th
 fail; across it the rule is `uncertain`, and its `on_uncertain` says whether that lets a version through.
 """
 
-import difflib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -19,15 +18,13 @@ from typing import Any, Final
 import pandas as pd
 
 from tasks import slices, tables
-from tasks.errors import InputError
-from tasks.gates import budget, digits
+from tasks.gates import budget, digits, names
 from tasks.gates.book import TOLERANCE, Book, Selected
-from tasks.metrics import DIAGNOSTICS, FRAMES_PROCESSED, LOWER_IS_BETTER, METRICS, REALTIME, THRESHOLD, robustness
+from tasks.gates.names import check as check
+from tasks.metrics import LOWER_IS_BETTER, robustness
 from tasks.metrics.latency import METRICS as LATENCY
 from tasks.metrics.robustness import Figure
 from tasks.params import Gate, Params
-
-EACH: Final = "*"
 
 COLUMNS: Final = (
     "rule", "task", "metric", "model", "corruption", "family", "severity", "slice", "class", "observed", "threshold",
@@ -90,11 +87,11 @@ def passed(gates: pd.DataFrame) -> bool:
 
 def _judge(params: Params, book: Book, gate: Gate, number: int) -> Iterator[dict[str, Any]]:
     where = f"gates, rule {number}"
-    task = _task(gate, book, where)
-    _check(gate, book, task, where)
+    task = names.task_of(gate, book, where)
+    names.refuse(gate, book, task, where)
     for model in _models(params, gate):
         places = list(_places(gate, book, task))
-        if EACH in (gate.slice, gate.class_):
+        if names.EACH in (gate.slice, gate.class_):
             places = [at for at in places if _exists(params, book, model, task, gate.metric, at)]
         # Where `*` stands for nothing at all the rule is still told, as not run.
         for at in places or [Selected(gate.corruption, gate.family, None, gate.slice, gate.class_)]:
@@ -127,13 +124,13 @@ def _judge(params: Params, book: Book, gate: Gate, number: int) -> Iterator[dict
 
 def _cut_away(params: Params, scores: pd.DataFrame, folder: Path | None) -> frozenset[str]:
     """Slices that rules name and whose frames are all beyond the first ones, which were scored (`--limit`)."""
-    lacking = {gate.slice for gate in params.gates} - {EACH, *scores["slice"]}
+    lacking = {gate.slice for gate in params.gates} - {names.EACH, *scores["slice"]}
     if not lacking or folder is None or not all((folder / f"{name}.parquet").exists() for name in _TABLES):
         return frozenset()
     scored = int(scores["n_frames"].max())
     whole = params.model_copy(update={"dataset": params.dataset.model_copy(update={"limit": None})})
-    names = [{item.name for item in slices.load(chosen, folder)} for chosen in (whole, params.limited(scored))]
-    return frozenset(lacking & (names[0] - names[1]))
+    named = [{item.name for item in slices.load(chosen, folder)} for chosen in (whole, params.limited(scored))]
+    return frozenset(lacking & (named[0] - named[1]))
 
 
 def _models(params: Params, gate: Gate) -> list[str]:
@@ -143,58 +140,12 @@ def _models(params: Params, gate: Gate) -> list[str]:
     return others or list(params.models)
 
 
-def _task(gate: Gate, book: Book, where: str) -> str:
-    by_task = {task: (*metrics, *DIAGNOSTICS.get(task, ())) for task, metrics in METRICS.items()}
-    by_task["tracking"] += (*REALTIME.values(), FRAMES_PROCESSED)
-    known = {metric: task for task, metrics in by_task.items() for metric in metrics}
-    known |= {THRESHOLD: "detection"}
-    if gate.task is not None:
-        if gate.task not in tables.TASKS:
-            raise _unknown(where, "task", gate.task, tables.TASKS)
-        metrics = [*by_task[gate.task], *robustness.METRICS]
-        if gate.metric not in metrics:
-            raise _unknown(where, f"metric of {gate.task}", gate.metric, metrics)
-        return gate.task
-    if gate.metric in known:
-        return known[gate.metric]
-    if gate.metric in robustness.METRICS:
-        if len(book.tasks) == 1:
-            return book.tasks[0]
-        raise InputError(
-            f"{where}: '{gate.metric}' is a figure of every task, expected a `task`: one of {', '.join(book.tasks)}."
-        )
-    raise _unknown(where, "metric", gate.metric, [*known, *robustness.METRICS, *LATENCY])
-
-
-def _check(gate: Gate, book: Book, task: str, where: str) -> None:
-    """Refuse names that the run does not have."""
-    if gate.max_ratio is not None:
-        raise InputError(f"{where}: max_ratio is for latency and memory, expected max_drop for {gate.metric}.")
-    if gate.slice not in (EACH, *book.slices, *book.cut_away):
-        raise _unknown(where, "slice", gate.slice, book.slices)
-    classes = book.classes.get(task, [])
-    if classes and gate.class_ not in (EACH, *classes):
-        raise _unknown(where, f"class of {task}", gate.class_, classes)
-    if gate.corruption not in (None, EACH, tables.CLEAN, *book.families):
-        raise _unknown(where, "corruption", str(gate.corruption), [tables.CLEAN, *book.families])
-    families = list(dict.fromkeys(book.families.values()))
-    if gate.family not in (None, EACH, *families):
-        raise _unknown(where, "family", str(gate.family), families)
-    if gate.metric in robustness.METRICS and (gate.severity is not None or gate.corruption == tables.CLEAN):
-        raise InputError(f"{where}: {gate.metric} is a mean over severities, expected no severity and no clean.")
-    if gate.metric in ("rpc", "rpc_15") and gate.against == "clean":
-        raise InputError(f"{where}: {gate.metric} is relative to clean already, expected min, or against: baseline.")
-    levels = sorted({level for levels in book.levels.values() for level in levels})
-    if isinstance(gate.severity, int) and gate.severity not in (0, *levels):
-        raise InputError(f"{where}: severity {gate.severity} is not in this run; there are 0 (clean), {levels}.")
-
-
 def _places(gate: Gate, book: Book, task: str) -> Iterator[Selected]:
     """Each place that the rule's `*` stand for."""
-    subsets = book.slices if gate.slice == EACH else [gate.slice]
-    classes = [c for c in book.classes.get(task, []) if c != tables.ALL] if gate.class_ == EACH else [gate.class_]
-    corruptions: Iterable[str | None] = book.families if gate.corruption == EACH else [gate.corruption]
-    families = list(dict.fromkeys(book.families.values())) if gate.family == EACH else [gate.family]
+    subsets = book.slices if gate.slice == names.EACH else [gate.slice]
+    classes = [c for c in book.classes.get(task, []) if c != tables.ALL] if gate.class_ == names.EACH else [gate.class_]
+    corruptions: Iterable[str | None] = book.families if gate.corruption == names.EACH else [gate.corruption]
+    families = list(dict.fromkeys(book.families.values())) if gate.family == names.EACH else [gate.family]
     for slice_ in subsets:
         for class_ in classes:
             for family in families:
@@ -205,7 +156,7 @@ def _places(gate: Gate, book: Book, task: str) -> Iterator[Selected]:
 
 
 def _levels(gate: Gate, book: Book, at: Selected) -> Sequence[int | None]:
-    if gate.severity != EACH:
+    if gate.severity != names.EACH:
         return [int(gate.severity) if gate.severity is not None else None]
     return sorted(
         {
@@ -300,10 +251,3 @@ def _words(gate: Gate, task: str, at: Selected) -> str:
     ]
     said += [f"slice {at.slice}"] * (at.slice != tables.ALL) + [f"class {at.class_}"] * (at.class_ != tables.ALL)
     return ", ".join([head, *said])
-
-
-def _unknown(where: str, what: str, given: str, known: Iterable[str]) -> InputError:
-    names = list(known)
-    near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names) or 'none'}."
-    return InputError(f"{where}: '{given}' is no {what} of this run; {hint}")

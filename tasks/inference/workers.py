@@ -82,7 +82,7 @@ class Worker:
 
         Raises:
             UnitFailed: parts could not be made, the limit was outrun, or the process died.
-            InputError: a model cannot be loaded because of what the user gave.
+            InputError: a model cannot be loaded because of what the user gave, or the store not written.
         """
         left = {part.key: part for part in unit.parts}
         looks = [look.key for look in unit.looks]
@@ -92,6 +92,8 @@ class Worker:
             deadline = time.monotonic() + limit_s
             while True:
                 kind, content = self._receive(deadline - time.monotonic())
+                if kind == "mistake":
+                    raise InputError(content)
                 if kind == "done":
                     done(left.pop(content))
                 elif kind == "unit":
@@ -249,7 +251,10 @@ def _serve(pipe: Connection, spec: Any, device: str) -> None:
             unit = pipe.recv()
         except EOFError:
             return
-        pipe.send(("unit", bench.work(unit, lambda part: pipe.send(("done", part.key)))))
+        try:
+            pipe.send(("unit", bench.work(unit, lambda part: pipe.send(("done", part.key)))))
+        except InputError as error:
+            pipe.send(("mistake", str(error)))
 
 
 def _end_with_parent() -> None:

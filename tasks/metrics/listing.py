@@ -50,7 +50,7 @@ def cells(
     for option, asked in (("model", model), ("corruption", corruption), ("severity", severity)):
         known = list(dict.fromkeys(getattr(request, option) for request in found))
         if asked is not None and asked not in known:
-            raise InputError(f"--{option} {asked}: the run has no such {option}{nearest(asked, known)}.")
+            raise InputError(f"--{option} {asked}: the run has no such {option}{nearest(asked, known)}")
         found = [request for request in found if asked is None or getattr(request, option) == asked]
     return found
 

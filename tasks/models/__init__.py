@@ -5,8 +5,7 @@ A third party adds its kind through an entry point of the group `stormglass.mode
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +28,7 @@ from tasks.models import (
     ultralytics,
 )
 from tasks.models.execution import PLAIN, Execution
+from tasks.models.interface import Adapter
 from tasks.models.outputs import Description, Output, Predictor
 from tasks.models.tiles import Tiled
 from tasks.params import Model
@@ -52,39 +52,6 @@ KINDS: Final = ("object", "semantic", "label")
 
 DECISIVE: Final = {"variant", "decoder", "options", "input", "score_threshold", "nms_iou", "nms", "nms_sigma"}
 """Of a model's params, what decides its raw outputs."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Adapter:
-    """One kind of model.
-
-    Attributes:
-        version: Rises with every change that can alter an output: stored predictions of other versions are not reused.
-        check: Raises InputError for settings (params) that this kind cannot follow.
-        describe: (model, weights) -> the model's own classes and tasks, without running it.
-        load: (model, *, weights, device, threads) -> the model ready to predict; `device` is 'cpu' or 'cuda[:N]'.
-        settle: The model with what params leave open filled in as this kind does it: that is hashed and printed.
-        digest: (model, folder of params) -> what decides the outputs of a kind that has no file of weights; None: the
-            weights are a file, and its content decides.
-        folder: The weights may be a folder; of one all files decide.
-        asides: Those of its options that change no output.
-        torch: Torch runs its networks, so that `load` also takes `execution`: precision, and whether they are compiled.
-            Of others both are without effect, and no part of what decides their outputs.
-        ready: Of a kind that runs elsewhere: start the model there, where params allow that, and wait until it answers.
-        release: End what `ready` or a first frame started, once the last process is done with it.
-    """
-
-    version: int
-    check: Callable[[Model], None]
-    describe: Callable[[Model, Path], Description]
-    load: Callable[..., Predictor]
-    settle: Callable[[Model], Model] = lambda model: model
-    digest: Callable[[Model, Path], str] | None = None
-    folder: bool = False
-    asides: frozenset[str] = frozenset()
-    torch: bool = False
-    ready: Callable[[Model], None] | None = None
-    release: Callable[[], None] = lambda: None
 
 
 def _with_plugins(built_in: dict[str, Adapter], plugins: Iterable[EntryPoint]) -> dict[str, Adapter]:
@@ -189,7 +156,7 @@ def check(model: Model, *, folder: Path) -> Adapter:
         InputError: an unknown adapter, settings it cannot follow, or no weights where params say.
     """
     if model.adapter not in MODELS:
-        raise InputError(f"There is no adapter '{model.adapter}'{nearest(model.adapter, MODELS)}.")
+        raise InputError(f"There is no adapter '{model.adapter}'{nearest(model.adapter, MODELS)}")
     adapter = MODELS[model.adapter]
     adapter.check(model)
     if adapter.digest is not None:
@@ -274,10 +241,9 @@ def check_class_map(model: Model, description: Description, classes: pd.DataFram
         }
         for kind in KINDS
     }
-    known = {name for table in (*ours.values(), *theirs.values()) for name in table.values()}
     for kind in KINDS:
-        if ours[kind]:
-            others = known - set(ours[kind].values()) if kind == "object" else known
+        if ours[kind] and theirs[kind]:
+            others = {name for k in KINDS if k != kind for name in (*ours[k].values(), *theirs[k].values())}
             match_classes(model, ours[kind], theirs[kind], known=others)
 
 

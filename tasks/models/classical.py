@@ -80,7 +80,7 @@ def check(model: Model) -> None:
     """
     if model.variant is None or model.variant not in OPTIONS:
         given = "none" if model.variant is None else f"'{model.variant}'"
-        raise InputError(f"Adapter 'classical' needs a variant, got {given}{nearest(model.variant or '', OPTIONS)}.")
+        raise InputError(f"Adapter 'classical' needs a variant, got {given}{nearest(model.variant or '', OPTIONS)}")
     if model.weights is not None:
         raise InputError(f"Adapter 'classical' takes no weights, got {model.weights}: remove the line.")
     tiles = {"tile": model.input.tile, "overlap": model.input.overlap}
@@ -89,7 +89,7 @@ def check(model: Model) -> None:
     known = OPTIONS[model.variant]
     for name, value in model.options.items():
         if name not in known:
-            raise InputError(f"options: '{model.variant}' has no '{name}'{nearest(name, known)}.")
+            raise InputError(f"options: '{model.variant}' has no '{name}'{nearest(name, known)}")
         _check_value(name, value, known[name])
 
 

@@ -169,7 +169,7 @@ def check(model: Model) -> None:
     if decoder is None:
         given = "none" if model.decoder is None else f"'{model.decoder}'"
         near = nearest(model.decoder or "", DECODERS)
-        known = "." if near.startswith("; known") else f" Known: {', '.join(DECODERS)}."
+        known = "" if near.startswith("; known") else f" Known: {', '.join(DECODERS)}."
         raise InputError(f"Adapter '{model.adapter}' needs a decoder, got {given}{near}{known}")
     if model.variant is not None or model.options:
         raise InputError(f"Adapter '{model.adapter}' has no variants and no options: remove these lines.")

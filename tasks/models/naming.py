@@ -91,7 +91,7 @@ def _names(given: tuple[str, ...] | str, folder: Path) -> Sequence[str]:
         return KNOWN[given]()
     path = folder / given
     if not path.is_file():
-        raise InputError(f"classes: expected a text file with one name a line at {path}{nearest(given, KNOWN)}.")
+        raise InputError(f"classes: expected a text file with one name a line at {path}{nearest(given, KNOWN)}")
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:

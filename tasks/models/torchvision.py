@@ -39,13 +39,13 @@ def check(model: Model) -> None:
     """
     if model.variant is None or model.variant not in NETWORKS:
         given = "none" if model.variant is None else f"'{model.variant}'"
-        raise InputError(f"Adapter 'torchvision' needs a variant, got {given}{nearest(model.variant or '', NETWORKS)}.")
+        raise InputError(f"Adapter 'torchvision' needs a variant, got {given}{nearest(model.variant or '', NETWORKS)}")
     if model.decoder is not None:
         raise InputError(f"Adapter 'torchvision' takes no decoder, got '{model.decoder}': remove the line.")
     network = NETWORKS[model.variant]
     for name, value in model.options.items():
         if name not in network.options:
-            raise InputError(f"options: {model.variant} has no '{name}'{nearest(name, network.options)}.")
+            raise InputError(f"options: {model.variant} has no '{name}'{nearest(name, network.options)}")
         default = network.options[name]
         fits = type(value) is type(default) or (isinstance(default, float) and type(value) is int)
         if not fits or value < 0:  # type: ignore[operator]

@@ -47,7 +47,7 @@ def check(model: Model) -> None:
     """
     for name, value in model.options.items():
         if name not in OPTIONS:
-            raise InputError(f"options: adapter 'transformers' has no '{name}'{nearest(name, OPTIONS)}.")
+            raise InputError(f"options: adapter 'transformers' has no '{name}'{nearest(name, OPTIONS)}")
         if type(value) is not type(OPTIONS[name][0]) or value not in OPTIONS[name]:
             told = " or ".join(str(one).lower() for one in OPTIONS[name])
             raise InputError(f"options.{name}: expected {told}, got {value!r}.")

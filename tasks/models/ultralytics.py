@@ -72,7 +72,7 @@ def check(model: Model) -> None:
         raise InputError("Adapter 'ultralytics' suppresses by the library, which has no soft way: remove nms: soft.")
     for name, value in model.options.items():
         if name not in OPTIONS:
-            raise InputError(f"options: adapter 'ultralytics' has no '{name}'{nearest(name, OPTIONS)}.")
+            raise InputError(f"options: adapter 'ultralytics' has no '{name}'{nearest(name, OPTIONS)}")
         if name == "imgsz":
             _sizes(value)
         elif type(value) is not type(OPTIONS[name]) or (name == "max_det" and value < 1):  # type: ignore[operator]

@@ -251,7 +251,7 @@ def load(path: Path) -> Params:
         raise InputError(f"Expected a params file at {path}, found none: `stormglass init` writes one.")
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise InputError(f"{path}: expected sections such as models and corruptions, got {type(data).__name__}.")

@@ -2,9 +2,23 @@
 
 import difflib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
+
+PLAIN: Final[Mapping[str, str]] = {
+    "missing": "is missing",
+    "tuple_type": "expected a list",
+    "dict_type": "expected names with values",
+    "model_type": "expected names with values",
+    "int_parsing": "expected a whole number",
+    "int_type": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "float_parsing": "expected a number",
+    "float_type": "expected a number",
+    "string_type": "expected text",
+}
+"""What pydantic says in Python's words, in YAML's."""
 
 
 def explain(item: Any, whole: type[BaseModel], entries: Mapping[str, type[BaseModel]]) -> str:
@@ -22,7 +36,7 @@ def explain(item: Any, whole: type[BaseModel], entries: Mapping[str, type[BaseMo
         near = difflib.get_close_matches(place[-1], known, n=1, cutoff=0.5)
         hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
         return f"unknown key '{path}'; {hint}"
-    message = item["msg"].removeprefix("Value error, ")
+    message = PLAIN.get(item["type"]) or item["msg"].removeprefix("Value error, ")
     shown = "" if item["type"] in ("missing", "value_error") else f", got {item['input']!r}"
     return f"'{path}': {message}{shown}" if path else f"{message}{shown}"
 

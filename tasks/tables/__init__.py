@@ -64,6 +64,16 @@ HEADLINE: Final[Mapping[str, str]] = {
 }
 """The metric of each task that mPC and rPC summarise."""
 
+WRITERS: Final[Mapping[str, str]] = {
+    "tables": "prepare",
+    "predictions": "infer",
+    "latency": "infer",
+    "scores": "score",
+    "realtime": "realtime",
+    "gallery": "gallery",
+}
+"""The folders of a run, and the stage that makes each."""
+
 STATUSES: Final = ("ok", "not_reached", "insufficient", "not_defined", "not_applicable", "incomplete", "failed")
 
 
@@ -140,7 +150,9 @@ def read(name: str, path: Path) -> pd.DataFrame:
         InputError: the file is missing or unreadable, or does not fit the schema.
     """
     if not path.exists():
-        raise InputError(f"Expected the table '{name}' at {path}, found no file: run the stage that writes it first.")
+        stage = WRITERS.get(path.parent.name)
+        first = f"`stormglass {stage}`" if stage else "the stage that writes it"
+        raise InputError(f"Expected the table '{name}' at {path}, found no file: run {first} first.")
     try:
         arrow = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:

@@ -56,6 +56,13 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
             {"reason", "duration_s", "n_frames", "width_px", "height_px", "frame_rate", "codec", "bitrate_kbps"}
         ),
     ),
+    # Files of the inbox that the scan left alone, and why.
+    "footage_left": _schema(
+        {"file": _TEXT, "reason": _TEXT, "since_utc": _TEXT},  # since_utc: it lies there as it is
+        null=frozenset({"since_utc"}),  # not known
+    ),
+    # Sampled frames of clips from when all was well with a camera, as far as is known: its reference.
+    "footage_first": _schema({**_CLIP, "received_utc": _TEXT, "t_s": _NUMBER, **_FRAME}, null=frozenset(_FRAME)),
     # Means over windows of a clip: of what its frames and stream look like, and of what the model says of them.
     "footage_input": _FEATURES,
     "footage_output": _FEATURES,
@@ -124,7 +131,7 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
     "footage_decisions": _schema(
         {**_CLIP, "advice": _TEXT, "n_frames": _WHOLE, "n_boxes": _WHOLE, "share": _NUMBER},
         null=frozenset({"share"}),
-    ),  # advice: act | observe | abstain | fall_back
+    ),  # advice: act | observe | nothing_seen (frames without boxes that are taken at their word) | abstain | fall_back
     # A few figures of every scan, appended once for each.
     "footage_history": _schema(
         {"run": _TEXT, "finished_utc": _TEXT, "camera": _TEXT, "signal": _TEXT, "value": _NUMBER},

@@ -12,7 +12,7 @@ import yaml
 from filelock import FileLock
 
 from flows import server
-from tests.conftest import SMALL, SmallRun, run_stages
+from tests.conftest import SMALL, SmallRun, common, run_stages
 
 ROOT = Path(__file__).parent.parent.parent
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -27,12 +27,12 @@ def environment(**more: str) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment of processes that use the session's server."""
-    home = tmp_path_factory.mktemp("prefect")
+    """The environment of processes that use the session's server; the last test process to need it ends it."""
+    home = common(tmp_path_factory) / "prefect"
     started = server.start(home)
     server.wait(started, home)
     yield {**server.settings(home), "PREFECT_API_URL": started.url}
-    server.stop(home)
+    server.leave(home)
 
 
 @pytest.fixture
@@ -56,8 +56,7 @@ def command(tmp_path: Path) -> Command:
 @pytest.fixture(scope="session")
 def validated(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that has validated one model of the small run, in fog and out of focus too."""
-    alone = os.environ.get("PYTEST_XDIST_WORKER") is None
-    root = (tmp_path_factory.getbasetemp() if alone else tmp_path_factory.getbasetemp().parent) / "validated"
+    root = common(tmp_path_factory) / "validated"
     with FileLock(f"{root}.lock"):
         if not (root / "done").exists():
             root.mkdir(exist_ok=True)

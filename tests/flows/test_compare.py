@@ -1,5 +1,6 @@
 """`stormglass compare`: revisions read from git and from DVC's cache, without a run."""
 
+import html
 import shutil
 import subprocess
 import sys
@@ -95,7 +96,8 @@ def test_two_commits(
     scores = tables.read("scores", small_run.root / "scores/scores.parquet")
     rows = scores[(scores["baseline"] == "crossing-v1") & (scores["task"] == "semantic") & (scores["metric"] == "mpc")]
     row = rows[(rows["slice"] == "all") & (rows["class"] == "all") & (rows["family"] == "all")].iloc[0]
-    assert f"+{row['value']:.3f} [+{row['low']:.3f}, +{row['high']:.3f}]" in text
+    told = f"{row['value']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]".replace("-", "−")
+    assert told in text
     latency = text.split("## Latency\n\n")[1].split("\n\n## ")[0]
     missing = [f"- {name}: Revision {name} has no stage of DVC that writes latency/." for name in ("one", "HEAD")]
     assert latency.splitlines() == missing
@@ -117,7 +119,7 @@ def test_latency_of_two_commits(project: Path, tmp_path: Path, monkeypatch: pyte
         line.split(" | ") for line in text.split("## Latency")[1].split("##")[0].splitlines() if "| crossing" in line
     ]
     assert [line[-1] for line in lines] == ["2.00 |", "2.00 |", "0.50 |"]
-    page = (folder / "reports/comparison.html").read_text()
+    page = html.unescape((folder / "reports/comparison.html").read_text())
     assert page.count("× 2.00</td>") == 2
     text = compare(folder, monkeypatch, "one", "HEAD")
     assert "- one: Revision one has no stage of DVC that writes latency/." in text

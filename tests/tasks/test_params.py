@@ -68,6 +68,9 @@ def test_what_imitates_a_shift_is_spaced_alike_and_may_be_left_out_of_a_part_of_
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"severities": 3}, "'severities': expected a list, got 3."),
+        ({"metrics": {"resamples": "many"}}, "'metrics.resamples': expected a whole number, got 'many'."),
+        ({"models": ["x.onnx"]}, "'models': expected names with values, got "),
         ({"severites": [1]}, "unknown key 'severites'; did you mean 'severities'"),
         ({"run": {"bach_size": 1}}, "unknown key 'run.bach_size'; did you mean 'batch_size'"),
         ({"models": {"a": {"adapter": "x", "weights": "w", "score_treshold": 1}}}, "did you mean 'score_threshold'"),

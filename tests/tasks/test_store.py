@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from tasks import tables
+from tasks.errors import InputError
 from tasks.store import STALE_S, DamagedPart, Store, part_key
 
 DECIDED_BY = {"model": {"weights_sha256": "ab"}, "corruption": {"name": "fog", "severity": 3}, "seed": 0}
@@ -35,6 +36,18 @@ def files(folder: Path) -> set[str]:
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     url = {"local": tmp_path / "parts", "file": f"file://{tmp_path}/parts", "memory": f"memory://{tmp_path.name}"}
     return Store(url[request.param])
+
+
+def test_a_place_where_nothing_can_be_written_is_the_users_mistake(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"run\.store: cannot make the folder .*file/parts in .*/file: name another"):
+        Store(tmp_path / "file/parts")
+    (tmp_path / "file").unlink()
+    store = Store(tmp_path / "file/parts")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"run\.store: cannot write parts to .*file/parts \(Not a directory\)"):
+        store.put(KEY, predictions(), TIMINGS, DECIDED_BY)
+    assert [place.name for place in tmp_path.iterdir()] == ["file"]
 
 
 def test_key_is_of_content_not_of_order() -> None:

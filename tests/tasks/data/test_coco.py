@@ -73,6 +73,7 @@ def spoil(path: Path, where: str, **fields: Any) -> None:
         ("images", {"file_name": "../1.jpg"}, r"images id 1: .*inside the folder"),
         ("annotations", {"category_id": 4}, r"annotation 1: category_id 4"),
         ("annotations", {"bbox": [1, 1, 0, 3]}, r"annotation 1: .*positive width"),
+        ("annotations", {"bbox": [-3, 1, 4, 4]}, r"annotation 1: box .*leaves its image 1 of 12x10"),
     ],
 )
 def test_bad_input_writes_nothing(
@@ -82,6 +83,12 @@ def test_bad_input_writes_nothing(
     with pytest.raises(InputError, match=message):
         import_coco(*source, tmp_path / "new")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["images", "instances.json"]
+
+
+def test_no_file_of_annotations_is_said(source: tuple[Path, Path], tmp_path: Path) -> None:
+    for place, found in ((tmp_path / "gone.json", "nothing"), (source[1], "a folder")):
+        with pytest.raises(InputError, match=f"Expected a COCO file .* at {place}, found {found}"):
+            import_coco(place, source[1], tmp_path / "new")
 
 
 def test_a_folder_in_use_is_refused(source: tuple[Path, Path], tmp_path: Path) -> None:

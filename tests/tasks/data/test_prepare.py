@@ -168,6 +168,33 @@ BAD = {
         change("annotations", 1, segmentation={"size": [9, 9], "counts": [81]}),
         r"annotation 2: its mask is of size \[9, 9\]",
     ),
+    "a mask whose text is broken": (
+        change("annotations", 1, segmentation={"size": [30, 40], "counts": "no mask"}),
+        r"annotation 2: the run lengths of its mask do not add up to 1200 pixels",
+    ),
+    "a mask of negative runs": (
+        change("annotations", 1, segmentation={"size": [30, 40], "counts": [1300, -100]}),
+        r"annotation 2: expected the run lengths of its mask as whole numbers",
+    ),
+    "a polygon of words": (
+        change("annotations", 1, segmentation=[["a"] * 6]),
+        r"annotation 2: expected 'segmentation' as RLE or as polygons",
+    ),
+    "a polygon without its last y": (
+        change("annotations", 1, segmentation=[[1, 2, 4, 2, 4, 6, 1]]),
+        r"annotation 2: expected 'segmentation' as RLE or as polygons",
+    ),
+    "an image's id that is a list": (change("annotations", 1, image_id=[3]), r"annotation 2: image_id \[3\] is not in"),
+    "a category that is an object": (change("annotations", 1, category_id={}), r"annotation 2: category_id \{\} is"),
+    "a video's id that is a list": (change("images", 0, video_id=[1]), r"images id 7: video_id \[1\] is not in"),
+    "a map that is a number": (change("images", 0, semantic_file=4), r"images id 7: expected 'semantic_file' to be"),
+    "a member that is a list": (change("images", 0, member=["a"]), r"images id 7: expected 'member' to be the name"),
+    "a licence that is an object": (change("images", 0, license={}), r"images id 7: expected 'license' to be an id of"),
+    "a licence without id": (
+        lambda document: document.update(licenses=[{"name": "CC BY"}]),
+        r"licenses row 0: expected an 'id', got None",
+    ),
+    "an info that is a list": (lambda document: document.update(info=[1]), r"expected 'info' to be an object"),
     "an occlusion over 1": (change("annotations", 0, occlusion=1.5), r"annotation 11: .*'occlusion' as a share"),
     "an unknown semantic class": (
         lambda document: document.update(semantic_classes=[{"id": 4, "name": "sky"}]),

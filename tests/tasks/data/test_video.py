@@ -3,6 +3,7 @@
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pandas as pd
@@ -51,6 +52,30 @@ def test_odd_sizes_are_kept(tmp_path: Path) -> None:
     assert [frame.pixels.shape for frame in video.read(path)] == [(65, 97, 3)]
 
 
+@pytest.mark.parametrize("ending", [".mp4", ".mkv"])
+def test_one_that_is_cut_off_is_no_shorter_video(tmp_path: Path, ending: str) -> None:
+    """A decoder gives the frames that are there and says nothing of the others."""
+    whole, half = tmp_path / f"whole{ending}", tmp_path / f"half{ending}"
+    noise = np.random.default_rng(0).integers(0, 255, (24, 64, 96, 3), dtype=np.uint8)
+    video.write(whole, [video.Timed(frame, 1024 * at) for at, frame in enumerate(noise)], FACTS, container=ending)
+    if ending == ".mp4":  # with its index before its frames, as files to be streamed have it
+        moved = tmp_path / "moved.mp4"
+        with av.open(str(whole)) as source, av.open(str(moved), "w", options={"movflags": "faststart"}) as out:
+            stream = out.add_stream_from_template(source.streams.video[0])
+            for packet in source.demux(video=0):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    out.mux(packet)
+        whole = moved
+    data = whole.read_bytes()
+    half.write_bytes(data[: len(data) // 2])
+    assert 0 < sum(1 for _ in video.read(half)) < 24
+    assert sum(1 for _ in video.read(whole)) == 24
+    video.examine(whole)
+    with pytest.raises(UnreadableFrame, match=f"half{ending} is cut off"):
+        video.examine(half)
+
+
 def test_broken_and_empty_ones(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video")
     for name in ("text.mp4", "absent.mp4"):
@@ -58,5 +83,7 @@ def test_broken_and_empty_ones(tmp_path: Path) -> None:
             next(video.read(tmp_path / name))
         with pytest.raises(UnreadableFrame, match=name):
             video.examine(tmp_path / name)
+    with pytest.raises(NotADirectoryError, match=r"text\.mp4/new\.mp4"):
+        video.write(tmp_path / "text.mp4/new.mp4", iter([]), FACTS, container=".mp4")
     with pytest.raises(InputError, match="no frame"):
         video.write(tmp_path / "none.mp4", [], FACTS, container=".mp4")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -154,6 +155,18 @@ def test_weights_that_do_not_fit_end_the_run(tmp_path: Path, fault: Path) -> Non
     with pytest.raises(InputError, match=r"m0\.safetensors.*does not fit|does not fit"):
         infer(path)
     assert not (tmp_path / "predictions").exists()
+
+
+def test_a_store_that_cannot_be_written_any_more_ends_the_run_with_a_sentence(tmp_path: Path, fault: Path) -> None:
+    path = write(tmp_path, workers=1)
+    work = inference.plan(tiny.change(path), Layout(tmp_path))
+    parts = Path(work.store.url)
+    with inference.open_pool(work) as pool:
+        inference.run(work, pool, work.units[0], done=lambda part: None)
+        shutil.rmtree(parts)
+        parts.write_text("in the way")
+        with pytest.raises(InputError, match=r"run\.store: cannot write parts to .*parts"):
+            pool.run(work.units[1], limit_s=60, done=lambda part: None)
 
 
 def test_workers_end_with_a_parent_that_was_killed(tmp_path: Path, fault: Path) -> None:

@@ -84,6 +84,9 @@ def test_class_maps_are_checked_before_any_work(folder: Path) -> None:
     models.load(model(class_map={"car": "car"}), folder=folder, device="cpu", classes=truth)
     with pytest.raises(InputError, match="did you mean 'car'"):
         models.load(model(class_map={"cat": "car"}), folder=folder, device="cpu", classes=truth)
+    truth = table(("object", 4, "car"), ("object", 5, "bus"))
+    with pytest.raises(InputError, match="the model has no class 'bus'"):  # the data set's own does not do
+        models.load(model(class_map={"bus": "car"}), folder=folder, device="cpu", classes=truth)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:99"])
