@@ -1,6 +1,5 @@
 """On and in the lens: the sun's flare, grease."""
 
-import functools
 import math
 from typing import Any
 
@@ -9,7 +8,6 @@ from numpy.typing import NDArray
 
 from tasks.corruptions.arrays import Array, Arrays
 from tasks.corruptions.interface import Corruption, Level
-from tasks.corruptions.packages import albumentations
 from tasks.corruptions.seeds import Moments, streams, uniform
 from tasks.corruptions.spattered import normal_table
 
@@ -17,7 +15,8 @@ from tasks.corruptions.spattered import normal_table
 # is seen, and made as large as the frame.
 _DRAWN_PX, _SMOOTHED_PX = 240, 6.0
 _GHOSTS = 5
-_GHOST_ALPHA = 0.2  # RandomSunFlare makes the sun itself opaque where the ghosts' mean is a fifth
+_GHOST_ALPHA = 0.2
+_SUN_ALPHA = 5 * _GHOST_ALPHA  # of its middle, as RandomSunFlare has it: opaque
 # Grease lies in patches of about this share of the frame's height.
 _PATCH = 0.25
 _SOFT = 0.5  # a patch's edge, in standard deviations of the field that it is cut from
@@ -26,8 +25,8 @@ _SOFT = 0.5  # a patch's edge, in standard deviations of the field that it is cu
 def sun_flare(arrays: Arrays, frames: Array, level: Level, moments: Moments) -> Array:
     """RandomSunFlare of albumentations at a place of the clip's own.
 
-    Its overlays are linear in the frame: drawn once for a clip over black and over white, they are what is added to any
-    frame, and what is left of it.
+    Its overlays are linear in the frame: drawn once for a clip, they are what is added to any frame, and what is left
+    of it. In floats, for each of its thirty overlays rounds to whole codes, not alike on all processors.
     """
     height, width, channels = frames.shape[1:]
     layers = arrays.per_clip(
@@ -47,11 +46,8 @@ def _flare(seed: int, level: Level, height: int, width: int) -> NDArray[np.float
 
     scale = _DRAWN_PX / min(height, width)
     shape = (round(height * scale), round(width * scale))
-    geometry = flare_geometry(seed, *shape)
-    drawing = _random_sun_flare(max(2, round(level["radius"] * shape[1])))
-    black, white = (drawing.apply(np.full((*shape, 3), code, np.uint8), **geometry) for code in (0, 255))
-    left = (white.astype(np.float32) - black) / 255
-    layers = [cv2.GaussianBlur(layer, (0, 0), _SMOOTHED_PX) for layer in (left, black.astype(np.float32))]
+    flare = drawn(shape, flare_geometry(seed, *shape), max(2, round(level["radius"] * shape[1])))
+    layers = [cv2.GaussianBlur(layer, (0, 0), _SMOOTHED_PX) for layer in flare]
     return np.stack([cv2.resize(layer, (width, height), interpolation=cv2.INTER_LINEAR) for layer in layers])
 
 
@@ -69,9 +65,25 @@ def flare_geometry(seed: int, height: int, width: int) -> dict[str, Any]:
     return {"flare_center": (round(x), round(y)), "circles": ghosts}
 
 
-@functools.lru_cache(maxsize=32)
-def _random_sun_flare(radius_px: int) -> Any:
-    return albumentations("sun_flare").RandomSunFlare(src_radius=radius_px, src_color=(255, 255, 255), p=1.0)
+def drawn(shape: tuple[int, int], geometry: dict[str, Any], radius_px: int) -> list[NDArray[np.float32]]:
+    """What is left of a frame and what is added, each (H, W, 3): ghosts, then the sun's rings from its edge inwards."""
+    import cv2
+
+    left, added = np.ones(shape, np.float32), np.zeros((*shape, 3), np.float32)
+    bare, ghosts = left.copy(), added.copy()
+    for alpha, place, radius, tint in geometry["circles"]:
+        cv2.circle(bare, place, radius, 0.0, -1)
+        cv2.circle(ghosts, place, radius, tint, -1)
+        left += alpha * (bare - left)
+        added += alpha * (ghosts - added)
+    count = radius_px // 10
+    # A ring is white laid over all rings within it; what shows through at a place has passed every ring around it.
+    passed = np.cumprod(1 - np.linspace(0.0, _SUN_ALPHA, count) ** 3)
+    shown = np.ones(shape, np.float32)
+    for radius, share in zip(np.linspace(radius_px, 1, count), passed, strict=True):
+        cv2.circle(shown, geometry["flare_center"], int(radius), float(share), -1)
+    shown = shown[..., None]
+    return [np.repeat(left[..., None] * shown, 3, axis=-1), added * shown + 255 * (1 - shown)]
 
 
 def lens_smudge(arrays: Arrays, frames: Array, level: Level, moments: Moments) -> Array:
@@ -132,10 +144,10 @@ ENTRIES = (
         table={"radius": (0.15, 0.25, 0.4, 0.6, 0.8)},
         measure="share of the frame's width",
         bounds=(0.01, 2.0),
-        version=1,
+        version=2,
         temporal="clip",
         stage="optics",
-        source="albumentations RandomSunFlare",
+        source="albumentations RandomSunFlare, in floats",
         batch=sun_flare,
         note="the sun stands in the upper half, where it stays for a clip",
     ),

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tasks.corruptions import corrupt
-from tasks.corruptions.lens import flare_geometry, smudge
+from tasks.corruptions.lens import drawn, flare_geometry, smudge
 from tasks.corruptions.packages import albumentations
 from tasks.corruptions.seeds import moment
 
@@ -30,6 +30,18 @@ def test_the_flare_is_albumentations(clip: str) -> None:
     apart = cv2.GaussianBlur(ours - theirs, (0, 0), 10)
     assert np.abs(apart).mean() < 1.5
     assert np.abs(ours - frame).mean() > 10 * np.abs(apart).mean() / 2
+
+
+@pytest.mark.parametrize("radius_px", [8, 48, 128, 256])
+@pytest.mark.parametrize("code", [0, 120, 255])
+def test_what_is_drawn_is_albumentations_but_for_its_rounding(radius_px: int, code: int) -> None:
+    geometry = flare_geometry(7, 240, 320)
+    frame = np.full((240, 320, 3), code, np.uint8)
+    theirs = albumentations("the test").RandomSunFlare(src_radius=radius_px, src_color=(255, 255, 255), p=1.0)
+    left, added = drawn((240, 320), geometry, radius_px)
+    apart = frame * left + added - theirs.apply(frame, **geometry).astype(float)
+    assert np.abs(apart).max() < 4
+    assert abs(apart.mean()) < 0.8
 
 
 def test_the_sun_is_white_and_stays_where_it_is() -> None:

@@ -166,6 +166,7 @@ def test_states_that_lead_nowhere_are_said(service: Service) -> None:
 
 def use(given: Model, pipe: Connection) -> None:
     """In a process of its own: ask once, then stay."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
     with elsewhere.services():
         load(given).predict([frame()])
         pipe.send("asked")
@@ -182,11 +183,14 @@ def other(service: Service) -> tuple[BaseProcess, Connection]:
     return process, ours
 
 
-def ended(process: BaseProcess, number: signal.Signals) -> int | None:
+def ended(process: BaseProcess, number: signal.Signals) -> int:
     assert process.pid is not None
     os.kill(process.pid, number)
     process.join(20)
-    return process.exitcode
+    status = process.exitcode
+    process.kill()  # one that stays would hold what it was forked with
+    assert status is not None, f"still there after {number.name}"
+    return status
 
 
 def test_killed_then_stopped_by_the_next_run(service: Service) -> None:

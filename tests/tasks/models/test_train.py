@@ -89,19 +89,22 @@ def test_loss_falls_and_the_same_seed_gives_the_same_weights() -> None:
     threads = torch.get_num_threads()
     torch.manual_seed(9)
     before = torch.random.get_rng_state()
-    first = training.fit(material, held_out, CLASSES, SETTINGS, augmenter=None)
-    again = training.fit(material, held_out, CLASSES, SETTINGS, augmenter=None)
-    assert list(first.curves["epoch"]) == [1, 2]
-    assert first.curves["train_loss"].iloc[1] < 0.8 * first.curves["train_loss"].iloc[0]
+    settings = SETTINGS.model_copy(update={"epochs": 3})
+    first = training.fit(material, held_out, CLASSES, settings, augmenter=None)
+    again = training.fit(material, held_out, CLASSES, settings, augmenter=None)
+    assert list(first.curves["epoch"]) == [1, 2, 3]
+    assert first.curves["train_loss"].iloc[2] < 0.8 * first.curves["train_loss"].iloc[0]
+    assert first.curves["train_loss"].is_monotonic_decreasing
     parts = [name for name in first.curves if name.endswith("_loss") and name != "train_loss"]
     np.testing.assert_allclose(first.curves[parts].sum(axis=1), first.curves["train_loss"])
     assert {"val_map", "val_miou", "val_accuracy"} <= set(first.curves)
-    assert first.best_epoch in (1, 2)
+    assert first.best_epoch in (1, 2, 3)
     pd.testing.assert_frame_equal(first.curves, again.curves)
     for one, other in zip(first.last.state_dict().values(), again.last.state_dict().values(), strict=True):
         assert torch.equal(one, other)
-    other_seed = training.fit(material, held_out, CLASSES, SETTINGS.model_copy(update={"seed": 2}), augmenter=None)
-    assert not torch.equal(first.last.heat.weight, other_seed.last.heat.weight)
+    other = SETTINGS.model_copy(update={"epochs": 1, "seed": 2})
+    other_seed = training.fit(material, held_out, CLASSES, other, augmenter=None)
+    assert first.curves["train_loss"].iloc[0] != other_seed.curves["train_loss"].iloc[0]
     # The process's own state is as it was.
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.random.get_rng_state(), before)
