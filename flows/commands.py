@@ -34,7 +34,8 @@ def _stage(arguments: argparse.Namespace) -> None:
         options["name"] = arguments.model
     flow = getattr(importlib.import_module(f"flows.{arguments.command}"), arguments.command)
     ready()
-    flow(params=str(arguments.params), **options)
+    with runtime.attended():
+        flow(params=str(arguments.params), **options)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -49,7 +50,8 @@ def _run(arguments: argparse.Namespace) -> int:
     for name, flow in flows.items():
         print(f"stormglass: {name}", file=sys.stderr, flush=True)
         try:
-            flow(params=str(arguments.params), out=str(run.layout.root), **(trial if name in TRIAL else {}))
+            with runtime.attended():
+                flow(params=str(arguments.params), out=str(run.layout.root), **(trial if name in TRIAL else {}))
         except WorkFailed as error:
             if name != "infer":
                 raise

@@ -4,7 +4,8 @@ Nothing here imports Prefect until a stage is declared, for it reads its setting
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -74,6 +75,18 @@ def stage(function: Stage) -> Stage:
     from prefect import flow
 
     return flow(name=function.__name__, validate_parameters=True)(function)  # type: ignore[return-value]
+
+
+@contextmanager
+def attended() -> Iterator[None]:
+    """Around flows that somebody waits for: they send no heartbeat, whose thread holds up the end by up to a second."""
+    if not enabled():
+        yield
+        return
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield
 
 
 def open_run(params: str, out: str | None = None, only: str | None = None, limit: int | None = None) -> Run:

@@ -19,7 +19,15 @@ def test_the_figures_of_a_run():
         {"name": "glass_blur", "severity": 1, "ap": 0.10, "seconds": 500.0},
     ]
     ours = {
-        "spent": {"server": 9.0, "start": 2.0, "prepare": 6.0, "infer": 25.0, "score": 7.0, "again": 5.0},
+        "spent": {
+            "server": 9.0,
+            "start": 2.0,
+            "prepare": 6.0,
+            "infer": 25.0,
+            "infer cpu": 40.0,
+            "score": 7.0,
+            "again": 5.0,
+        },
         "work": {"clean": 5.0, "fog": 10.0, "snow": 15.0, "glass_blur": 10.0},
         "looks": 2.0,
         "ap": {("clean", 0): 0.4, ("fog", 1): 0.31, ("snow", 1): 0.20, ("glass_blur", 1): 0.12},
@@ -31,13 +39,14 @@ def test_the_figures_of_a_run():
     assert found["work_speedup"] == 600 / 35
     assert found["work_speedup_without_glass_blur"] == 100 / (35 - 0.25 * 25)
     assert found["wall_over_work"] == 25 / 21
+    assert found["wall_over_cpu"] == 25 / 20
     assert found["clean_ap_difference"] == 0
     assert found["mean_ap_difference"] == pytest.approx(0.01)
     assert found["ap_difference_errors"] == pytest.approx(0.01 / (0.01 / 3**0.5))
     result = {"size": "full", "figures": found, "bars": records.judged(found, pipeline.BARS["full"])}
     told = {row["figure"]: row["holds"] for row in pipeline.rows(result)}
     assert told["speedup"] == told["ap_difference_errors"] == "yes"
-    assert told["wall_over_work"] == "no"
+    assert told["wall_over_cpu"] == "no"
     assert told["cells"] == ""
     assert found["server_start_s"] == 9
     assert "| speedup " in pipeline.page(pipeline.rows(result))
