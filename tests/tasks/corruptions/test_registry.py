@@ -50,7 +50,7 @@ import tasks.corruptions as c
 assert "torch" not in sys.modules and "PIL" not in sys.modules
 grey = np.full((1, 32, 32, 3), 90, np.uint8)
 assert c.corrupt(grey, name="low_light", severity=3).mean() < 60
-for name in ("h264", "sun_flare", "frost"):
+for name in ("h264", "shadow", "frost"):
     try:
         c.corrupt(grey, name=name, severity=1)
     except c.InputError as error:
