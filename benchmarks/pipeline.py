@@ -65,6 +65,7 @@ BARS: Final[dict[str, dict[str, records.Bar]]] = {
     "full": {
         "speedup": ("at least", 12.0),
         "speedup_without_glass_blur": ("at least", 4.0),
+        "wall_over_work": ("at most", 1.1),
         "wall_over_cpu": ("at most", 1.1),
         "ap_difference_errors": ("at most", 3.0),
     },

@@ -46,7 +46,7 @@ def test_the_figures_of_a_run():
     result = {"size": "full", "figures": found, "bars": records.judged(found, pipeline.BARS["full"])}
     told = {row["figure"]: row["holds"] for row in pipeline.rows(result)}
     assert told["speedup"] == told["ap_difference_errors"] == "yes"
-    assert told["wall_over_cpu"] == "no"
+    assert told["wall_over_work"] == told["wall_over_cpu"] == "no"
     assert told["cells"] == ""
     assert found["server_start_s"] == 9
     assert "| speedup " in pipeline.page(pipeline.rows(result))
