@@ -101,5 +101,6 @@ def test_a_server_takes_the_file_and_reacts(prefect: dict[str, str]) -> None:
 
     told = run("-m", "prefect", "automation", "create", "--from-file", str(FILE))
     assert "Created automation 'Roll back when a camera asks for it'" in " ".join(told.split())
-    fired = run("-c", SCRIPT, json.dumps(alert("forecast", "output_drift")))
+    # A camera of its own: other tests look for theirs on the same server.
+    fired = run("-c", SCRIPT, json.dumps(alert("forecast", "output_drift", camera="dock")))
     assert json.loads(fired.splitlines()[-1]) == ["Roll back when a camera asks for it"]
