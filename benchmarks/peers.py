@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from benchmarks.generated import Cell
-from tasks.metrics import detection, matching
+from tasks.metrics import matching, precision
 
 T = TypeVar("T")
 
@@ -104,7 +104,7 @@ def torchmetrics_map(cell: Cell) -> Callable[[], float]:
 
     def once() -> float:
         # Its own levels are rounded to float32, which moves a recall of exactly 0.2 off its level.
-        levels = {"iou_thresholds": matching.THRESHOLDS.tolist(), "rec_thresholds": detection.RECALLS.tolist()}
+        levels = {"iou_thresholds": matching.THRESHOLDS.tolist(), "rec_thresholds": precision.RECALLS.tolist()}
         metric = MeanAveragePrecision(**levels)
         metric.update(predictions, targets)
         return float(metric.compute()["map"])

@@ -8,6 +8,7 @@ folder holds coco/images, coco/instances.json and models/yolox_nano.onnx.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -130,7 +131,7 @@ def run_ours(folder: Path, size: Size) -> dict[str, Any]:
 def by_stage(command: list[str], folder: Path) -> dict[str, float]:
     """Run `stormglass` on the params in `folder`; seconds by the stage that it says to be at, `start` before the first.
 
-    And, as `STAGE cpu`, those that processors spent meanwhile on it and the processes it waited for.
+    And, as `STAGE cpu`, those that processors spent meanwhile on it and the processes below it.
 
     Raises:
         RuntimeError: the command failed.
@@ -152,12 +153,21 @@ def by_stage(command: list[str], folder: Path) -> dict[str, float]:
             told.append(line)
             if line.startswith("stormglass: "):
                 now, before = perf_counter(), spent
-                spent = sum(running.cpu_times()[:4])
+                spent = processor_seconds(running)
                 found |= {stage: now - since, f"{stage} cpu": spent - before}
                 stage, since = line.split()[1], now
     found[stage] = perf_counter() - since
     if process.returncode:
         raise RuntimeError(f"stormglass {' '.join(given)} ended with {process.returncode}:\n{''.join(told)}")
+    return found
+
+
+def processor_seconds(process: psutil.Process) -> float:
+    """What processors have spent on a process and those below it, with the ones that each of them has waited for."""
+    found = 0.0
+    for one in (process, *process.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found += sum(one.cpu_times()[:4])
     return found
 
 

@@ -1,20 +1,26 @@
 """What each command does with its arguments; what it needs is loaded when it is asked for."""
 
 import argparse
+import contextlib
+import gc
 import importlib
 import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from flows import runtime
 from flows.arguments import STAGES
+from tasks import processes
 from tasks.errors import InputError, WorkFailed
 
 TRIAL = frozenset({"infer", "score", "realtime", "gallery", "publish"})
 """Stages that can be narrowed to some corruptions and clips."""
+
+SHARED = {"infer": "tasks.inference.bench", "score": "tasks.metrics.score"}
+"""Stages whose work is shared among processes, and what these load."""
 
 
 def _params(arguments: argparse.Namespace) -> "runtime.Run":
@@ -23,8 +29,21 @@ def _params(arguments: argparse.Namespace) -> "runtime.Run":
     return runtime.open_run(str(arguments.params), None if out is None else str(out))
 
 
+@contextlib.contextmanager
+def _loading() -> Iterator[None]:
+    """While libraries are loaded: they stay, and the garbage collector would go through them again and again."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def _stage(arguments: argparse.Namespace) -> None:
     run = _params(arguments)
+    if arguments.command in SHARED:
+        processes.begin([SHARED[arguments.command]])
     ready = runtime.launch(run.layout.root, prefect=run.params.run.prefect)
     given = {key: getattr(arguments, key, None) for key in ("only", "limit", "to")}
     options = {key: value for key, value in given.items() if value is not None}
@@ -32,7 +51,8 @@ def _stage(arguments: argparse.Namespace) -> None:
         options["out"] = str(run.layout.root)
     if arguments.command == "train":
         options["name"] = arguments.model
-    flow = getattr(importlib.import_module(f"flows.{arguments.command}"), arguments.command)
+    with _loading():
+        flow = getattr(importlib.import_module(f"flows.{arguments.command}"), arguments.command)
     ready()
     with runtime.attended():
         flow(params=str(arguments.params), **options)
@@ -41,22 +61,24 @@ def _stage(arguments: argparse.Namespace) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     run = _params(arguments)
     run.params.only(arguments.only)  # a glob that matches nothing is said at once
+    processes.begin(list(SHARED.values()))
     ready = runtime.launch(run.layout.root, prefect=run.params.run.prefect)
     trial = {"only": arguments.only, "limit": arguments.limit}
     status = 0
     names = STAGES[: STAGES.index(arguments.until or STAGES[-1]) + 1]
-    flows = {name: getattr(importlib.import_module(f"flows.{name}"), name) for name in names}  # as the server starts
+    with _loading():  # as the server starts
+        flows = {name: getattr(importlib.import_module(f"flows.{name}"), name) for name in names}
     ready()
-    for name, flow in flows.items():
-        print(f"stormglass: {name}", file=sys.stderr, flush=True)
-        try:
-            with runtime.attended():
+    with runtime.attended():
+        for name, flow in flows.items():
+            print(f"stormglass: {name}", file=sys.stderr, flush=True)
+            try:
                 flow(params=str(arguments.params), out=str(run.layout.root), **(trial if name in TRIAL else {}))
-        except WorkFailed as error:
-            if name != "infer":
-                raise
-            print(f"stormglass: {error}", file=sys.stderr)  # the report shows which cells are missing
-            status = 1
+            except WorkFailed as error:
+                if name != "infer":
+                    raise
+                print(f"stormglass: {error}", file=sys.stderr)  # the report shows which cells are missing
+                status = 1
     if name == STAGES[-1]:
         print(run.layout.reports / "robustness.html")
     return status

@@ -13,7 +13,7 @@ import pandas as pd
 
 from flows.runtime import Run
 from flows.shipped import Look, Shipped
-from tasks import tables
+from tasks import tables, terms
 from tasks.exports import annotated
 from tasks.footage import adoption, inbox, oddness, runs
 from tasks.inference import facts
@@ -250,12 +250,12 @@ def artifacts(place: Path | None, left: Sequence[inbox.Left], *, root: Path) -> 
 def _clip(clip: Mapping[Any, Any], expected: pd.DataFrame, nearest: pd.DataFrame) -> dict[str, object]:
     row: dict[str, object] = {name: clip[name] for name in ("camera", "file", "status", "reason")}
     first = nearest[(nearest["clip_id"] == clip["clip_id"]) & (nearest["rank"] == 1)]
-    row["looks_like"] = "" if first.empty else f"{first['corruption'].iloc[0]} {first['severity'].iloc[0]}"
+    row["looks like"] = "" if first.empty else f"{first['corruption'].iloc[0]} {first['severity'].iloc[0]}"
     for one in expected[expected["clip_id"] == clip["clip_id"]].to_dict("records"):
         figure = (
             f"{one['value']:.3f} ({one['low']:.3f} to {one['high']:.3f})" if one["status"] == "ok" else one["status"]
         )
-        row[f"expected_{one['metric']}"] = figure
+        row[f"expected {terms.metric(one['metric'])}"] = figure
     return row
 
 

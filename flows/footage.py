@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from flows import findings, progress, runtime, shipped
 from flows.runtime import Run
@@ -13,12 +14,15 @@ from tasks.errors import InputError, WorkFailed
 from tasks.footage import inbox, runs
 from tasks.footage.ledger import Clip
 from tasks.models import elsewhere
-from tasks.monitoring import alert_state, delivery, memory, signals
+from tasks.monitoring import alert_state, delivery, forecast, memory, signals
 from tasks.monitoring.alert_records import Signal
 from tasks.params import Footage
 
 KEPT = ".kept"
 """In the folder of runs: what is worked out once and used again, and what is known of each camera."""
+
+FIT: Final = datetime.timedelta(hours=1)
+"""A scan that fits the forecast has so long before the time counts in which none completes."""
 
 
 @runtime.stage
@@ -44,7 +48,7 @@ def _scan(run: Run) -> None:
     kept.recover()
     memory.settle(kept.root, kept.root / KEPT)
     _tell(run, kept.root, section)  # what a scan that died had still to tell
-    missed = _missed(kept, section, since=None if _scheduled() else started)
+    missed = _missed(run, kept, section, since=None if _scheduled() else started)
     found = arrived(run, section)
     with kept.begin() as new:
         batch = new.take(found, minutes=section.minutes_per_run)
@@ -130,7 +134,7 @@ def watch(run: Run, *, since: datetime.datetime) -> None:
     """
     section = settings(run)
     kept = runs.Runs(run.params.resolve(section.runs))
-    alert_state.watch(kept.root, section.alerts, _missed(kept, section, since=since), now=_now())
+    alert_state.watch(kept.root, section.alerts, _missed(run, kept, section, since=since), now=_now())
     _deliver(run, kept.root, section)
 
 
@@ -196,13 +200,25 @@ def _scheduled() -> bool:
     return deployment.id is not None
 
 
-def _missed(kept: runs.Runs, section: Footage, *, since: datetime.datetime | None) -> Signal:
-    """How many scans were due since the last completed one, or since `since` if that was later."""
+def _missed(run: Run, kept: runs.Runs, section: Footage, *, since: datetime.datetime | None) -> Signal:
+    """How many scans were due since the last completed one, or since `since` or the forecast's fit if later."""
     last = kept.ledger.last_completed()
     before = None if last is None else datetime.datetime.fromisoformat(last)
-    start = max((time for time in (before, since) if time is not None), default=_now())
-    interval_s = (section.due(start, section.missed_scans) - start).total_seconds() / section.missed_scans
-    return signals.missed(before, _now(), since=start, interval_s=interval_s, missed_scans=section.missed_scans)
+
+    def counted(*times: datetime.datetime | None) -> Signal:
+        start = max((time for time in times if time is not None), default=_now())
+        interval_s = (section.due(start, section.missed_scans) - start).total_seconds() / section.missed_scans
+        return signals.missed(before, _now(), since=start, interval_s=interval_s, missed_scans=section.missed_scans)
+
+    found = counted(before, since)
+    return counted(before, since, _fitted(run, kept, section)) if found.over else found
+
+
+def _fitted(run: Run, kept: runs.Runs, section: Footage) -> datetime.datetime | None:
+    """When the forecast was fitted: now, where a scan is about it; None, where it is not and nobody does."""
+    done = forecast.fitted(run.params, run.layout, section.model, kept.root / KEPT / shipped.FORECAST)
+    begun = kept.under_way()
+    return done if done is not None or begun is None else min(_now(), begun + FIT)
 
 
 def _tell(run: Run, root: Path, section: Footage, *, finished: str | None = None) -> None:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,9 @@ from tasks.models import recorded, tracking
 from tasks.monitoring import forecast, memory, observe, outputs, policy, validated
 from tasks.monitoring.memory import Memory
 from tasks.params import Footage, Tracker
+
+FORECAST: Final = "forecast"
+"""In the folder of what takes long to work out again: what forecasts accuracy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,7 +252,7 @@ def ready(run: Run, section: Footage, keep: Path) -> Shipped:
             "output": validated.outputs(params, layout, name, window_s=window_s, act=act),
         },
         references=references.References(section, validated.frames(params, layout), references.given(run, section)),
-        forecaster=forecast.ready(params, layout, name, keep / "forecast"),
+        forecaster=forecast.ready(params, layout, name, keep / FORECAST),
         policy=rules,
         act=act,
         clean_abstention={} if rules is None else _clean_abstention(run, name, rules, stands_for),

@@ -22,6 +22,15 @@ FILE = "displacement.parquet"
 WAVE = ["amplitude_px", "period_px", "phase_rad"]
 
 
+def cells(predictions: Path) -> frozenset[tuple[str, int]]:
+    """Corruption and severity of the cells of which a frame is displaced."""
+    path = predictions / FILE
+    if not path.exists():
+        return frozenset()
+    rows = tables.read("displacement", path)
+    return frozenset(zip(rows["corruption"], rows["severity"], strict=True))
+
+
 def read(predictions: Path, corruption: str, severity: int) -> dict[int, Floats]:
     """The waves (K, 3) of each displaced frame of a cell, by frame_id; empty where nothing is displaced."""
     path = predictions / FILE

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-EVERYBODY = {"errors", "layout", "params", "tables"}
+EVERYBODY = {"errors", "layout", "params", "tables", "terms"}
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "layout": set(),
     "params": {"errors"},
     "tables": {"errors"},
-    "threads": set(),
+    "terms": set(),
+    "processes": set(),
     "quality": EVERYBODY,
     "class_map": EVERYBODY,
     "displacement": EVERYBODY,
@@ -22,11 +23,11 @@ ARROWS: dict[str, set[str]] = {
     "corruptions": EVERYBODY,
     "store": EVERYBODY,
     "models": EVERYBODY | {"data", "class_map"},
-    "inference": EVERYBODY | {"corruptions", "data", "displacement", "models", "quality", "store", "threads"},
+    "inference": EVERYBODY | {"corruptions", "data", "displacement", "models", "quality", "store", "processes"},
     "query": EVERYBODY,
     "thirds": EVERYBODY,
     "slices": EVERYBODY | {"query", "thirds"},
-    "metrics": EVERYBODY | {"slices", "class_map", "displacement", "threads"},
+    "metrics": EVERYBODY | {"slices", "class_map", "displacement", "processes"},
     "gates": EVERYBODY | {"metrics", "slices"},
     "gallery": EVERYBODY | {"corruptions", "data", "class_map", "displacement"},
     "exports": EVERYBODY | {"corruptions", "data", "gallery", "metrics", "query"},

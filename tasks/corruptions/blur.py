@@ -48,7 +48,7 @@ def defocus_blur(arrays: Arrays, frames: Array, level: Level, _moments: Moments)
     blurred = arrays.run_sums(frames, half_widths.tolist(), "reflect")
     steps, weights = _rim(radius_px, half_widths, float(soft[len(soft) // 2 + 1]))
     if steps:
-        blurred += arrays.shifted_sum(arrays.to_float(frames), steps, weights, "reflect")
+        blurred += arrays.shifted_sum(frames, steps, weights, "reflect")
     return arrays.to_codes(arrays.separable(blurred, soft * share, soft, "reflect"))
 
 
@@ -117,33 +117,38 @@ def glass_origins(
 
     The reference visits pixels from the last to the first, and copies to each the one at a random step, -reach to
     reach - 1 px down and across. A pixel that takes from one visited earlier takes what that one has taken: the chain
-    from pixel to pixel is followed to its end, by all pixels at once, in steps that double (pointer jumping).
+    from pixel to pixel is followed to its end, by all pixels at once; each step leaves less than half of them going.
     """
     count = height * width
-    rows, columns = (places.ravel() for places in np.indices((height, width)))
-    inside = (rows > reach_px) & (rows <= height - reach_px) & (columns > reach_px) & (columns <= width - reach_px)
-    steps = np.arange(65536) * 2 * reach_px // 65536 - reach_px
+    steps = (np.arange(65536) * (2 * reach_px) >> 16) - reach_px
     across, down = (arrays.array(table.astype(np.int32)) for table in (steps, steps * width))
+    bottom, right = (max(0, size - reach_px + 1) for size in (height, width))
     here = arrays.array(np.arange(len(seeds) * count))
-    visited = arrays.array(np.tile(inside, len(seeds)))
     origin = here
     for turn in range(passes):
-        sideways, downwards = (
-            arrays.lut(arrays.field(streams(seeds, 2 * turn + way), (height, width)), table).reshape(-1)
+        move, downwards = (
+            arrays.lut(arrays.field(streams(seeds, 2 * turn + way), (height, width)), table)
             for way, table in enumerate((across, down))
         )
-        move = (sideways + downwards) * visited
-        source = here + move
-        # Pixels further on are visited earlier.
-        link = here + move * ((move > 0) & visited[source])
-        while True:
-            further = link[link]
-            if bool((further == link).all()):
-                break
-            link = further
-        origin = origin[source[link]] if turn else source[link]
-    first = arrays.array(np.arange(len(seeds)) * count)
-    return origin.reshape(len(seeds), height, width) - first.reshape(len(seeds), 1, 1)
+        move += downwards
+        # What lies next to the frame's edges is not visited.
+        move[:, : reach_px + 1] = move[:, bottom:] = 0
+        move[:, :, : reach_px + 1] = move[:, :, right:] = 0
+        source = here + move.reshape(-1)
+        # Pixels further on are visited earlier: who takes from one of them, takes what that one has taken.
+        chained = move.reshape(-1) > 0
+        taking = arrays.places(chained)
+        nearer = source[taking]
+        going = arrays.places(chained[nearer])
+        while len(going):
+            further = source[nearer[going]]
+            nearer[going] = further
+            going = going[arrays.places(chained[further])]
+        source[taking] = source[nearer]
+        origin = origin[source] if turn else source
+    origin = origin.reshape(len(seeds), height, width)
+    origin -= arrays.array(np.arange(len(seeds)) * count).reshape(len(seeds), 1, 1)
+    return origin
 
 
 def motion_blur(arrays: Arrays, frames: Array, level: Level, moments: Moments) -> Array:
@@ -177,23 +182,16 @@ def motion_trail(
 def zoom_blur(arrays: Arrays, frames: Array, level: Level, _moments: Moments) -> Array:
     """The mean of the frame and of its enlargements up to `zoom`, `step` by `step`: a camera that moves in."""
     height, width = frames.shape[1:3]
-    values = arrays.to_float(frames)
-    total = values * 2  # the frame itself, and its enlargement by 1
     layers = zooms(level["zoom"], level["step"])
+    views = []
     for zoom in layers[1:].tolist():
         # scipy's zoom: the crop's first and last pixels stay the first and last ones, also where it is cut afterwards.
         crop = [math.ceil(size / zoom) for size in (height, width)]
         down, across = ((kept - 1) / (round(kept * zoom) - 1) for kept in crop)
-        total += arrays.stretch(
-            values,
-            height=height,
-            width=width,
-            top=(height - crop[0]) // 2,
-            left=(width - crop[1]) // 2,
-            step=down,
-            step_across=across,
-        )
-    return arrays.to_codes(total * (1 / (len(layers) + 1)))
+        views.append(((height - crop[0]) // 2, (width - crop[1]) // 2, down, across))
+    total = arrays.stretch_sum(frames, 2, views)  # twice the frame: itself, and its enlargement by 1
+    total *= 1 / (len(layers) + 1)
+    return arrays.to_codes(total)
 
 
 def zooms(zoom: float, step: float) -> NDArray[np.float64]:

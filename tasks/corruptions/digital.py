@@ -20,14 +20,16 @@ def elastic_transform(arrays: Arrays, frames: Array, level: Level, moments: Mome
     strength_px = _ALPHA * level["alpha"] * _DRAWN * height
 
     def places(way: int) -> Array:
-        start = np.indices((height, width))[way].astype(np.float32)[None]
-        return arrays.per_clip(
+        # Without the strength: the same for all severities.
+        steps = arrays.per_clip(
             moments,
-            ("elastic_transform", way, height, width, level["alpha"]),
-            lambda seeds: arrays.array(start) + strength_px * elastic_field(arrays, seeds, way, height, width),
+            ("elastic_transform", way, height, width),
+            lambda seeds: elastic_field(arrays, seeds, way, height, width),
         )
+        start = np.arange((height, width)[way], dtype=np.float32).reshape((1, -1, 1) if way == 0 else (1, 1, -1))
+        return steps * strength_px + arrays.array(start)
 
-    return arrays.to_codes(arrays.sample(arrays.to_float(frames), places(0), places(1), "symmetric"))
+    return arrays.to_codes(arrays.sample(frames, places(0), places(1), "symmetric"))
 
 
 def elastic_field(arrays: Arrays, seeds: NDArray[np.uint64], way: int, height: int, width: int) -> Array:

@@ -46,7 +46,7 @@ def rolling_shutter(arrays: Arrays, frames: Array, level: Level, moments: Moment
     columns = np.arange(width) - moved[:, :, None]
     rows = np.broadcast_to(np.arange(height, dtype=np.float32)[:, None], columns.shape)
     seen = arrays.sample(
-        arrays.to_float(frames),
+        frames,
         arrays.array(np.ascontiguousarray(rows)),
         arrays.array(columns.astype(np.float32)),
         "edge",

@@ -36,8 +36,28 @@ def drawn_from(distribution: Distribution) -> BatchFunction:
     return batch
 
 
+def added_from(distribution: Distribution) -> BatchFunction:
+    """`drawn_from` for noise that is added to a code whatever the code is, and held in 0..255: one table for all."""
+
+    @functools.lru_cache(maxsize=8)
+    def table(arrays: Arrays, level: Level) -> Array:
+        return arrays.array(np.repeat(added(distribution(level)), 2 ** (16 - SHARE_BITS)))
+
+    def batch(arrays: Arrays, frames: Array, level: Level, moments: Moments) -> Array:
+        words = arrays.field(streams(moments.frame_seeds, 0), tuple(frames.shape[1:]))
+        return arrays.add_codes(frames, arrays.lut(words, table(arrays, level)))
+
+    return batch
+
+
+def added(probabilities: NDArray[np.float64]) -> NDArray[np.int16]:
+    """What is added at each share of probability, int16 (2^14,): black shows what is above 0, white what is below."""
+    black, white = inverse(probabilities[[0, -1]]).astype(np.int16)
+    return np.asarray(black + white - 255)
+
+
 def inverse(probabilities: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """The code at each share of probability (i + 0.5) / 2^14, uint8 (256, 2^14)."""
+    """The code at each share of probability (i + 0.5) / 2^14, uint8 (codes in, 2^14)."""
     shares = 2**SHARE_BITS
     reached = np.clip(np.rint(probabilities * shares), 0, shares).astype(np.int64)
     reached[:, -1] = shares
@@ -96,7 +116,7 @@ ENTRIES = (
         stage="sensor",
         source=reference.SOURCE,
         benchmark="common",
-        batch=drawn_from(gaussian),
+        batch=added_from(gaussian),
     ),
     Corruption(
         name="shot_noise",
@@ -123,7 +143,7 @@ ENTRIES = (
         stage="sensor",
         source=reference.SOURCE,
         benchmark="common",
-        batch=drawn_from(impulse),
+        batch=added_from(impulse),
     ),
     Corruption(
         name="speckle_noise",

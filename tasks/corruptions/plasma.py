@@ -23,7 +23,7 @@ def plasma(arrays: Arrays, seeds: NDArray[np.uint64], *, size: int, decay: float
         decay: More than 0; larger is smoother.
     """
     words = arrays.field(streams(seeds, 0), (size * size,))
-    corners = arrays.zeros((len(seeds), 1, 1))
+    corners = arrays.array(np.zeros((len(seeds), 1, 1), np.float32))
     side, taken, reach = 1, 0, _FIRST_WIBBLE**2
     while side < size:
         drawn = words[:, taken : taken + 3 * side * side].reshape(len(seeds), 3, side, side)
@@ -51,9 +51,12 @@ def _finer(arrays: Arrays, corners: Array, drawn: Array, reach: float) -> Array:
     down = around[:, :-1] + around[:, 1:]
     middles = near(down[:, :, :-1] + down[:, :, 1:], 0)
     around_middles = arrays.window(middles, before, before, height=side + 1, width=side + 1)
-    tops = around[:, :-1, :-1] + around[:, :-1, 1:] + around_middles[:, :-1, 1:] + middles
-    lefts = down[:, :, :-1] + around_middles[:, 1:, :-1] + middles
-    out = arrays.zeros((count, 2 * side, 2 * side))
+    tops = around[:, :-1, :-1] + around[:, :-1, 1:]
+    tops += around_middles[:, :-1, 1:]
+    tops += middles
+    lefts = down[:, :, :-1] + around_middles[:, 1:, :-1]
+    lefts += middles
+    out = arrays.empty((count, 2 * side, 2 * side))
     out[:, ::2, ::2] = corners
     out[:, 1::2, 1::2] = middles
     out[:, ::2, 1::2] = near(tops, 1)

@@ -48,7 +48,10 @@ def snow(arrays: Arrays, frames: Array, level: Level, moments: Moments) -> Array
     added = arrays.add_codes(near, arrays.turned(far))
     # c x + (1 - c) max(x, 1.5 luma + 0.5) + flakes, as the larger one of its two cases: codes cut the same.
     kept = 1 - level["whitening"]
-    white = arrays.luma(frames) * (1.5 * level["whitening"]) + 127.5 * level["whitening"] + added
+    white = arrays.luma(frames)
+    white *= 1.5 * level["whitening"]
+    white += 127.5 * level["whitening"]
+    white += added
     whitened = arrays.to_codes(arrays.mix(frames, kept, arrays.spread(white, channels), 1.0))
     return arrays.maximum(arrays.add_codes(frames, arrays.spread(added, channels)), whitened)
 
@@ -76,7 +79,8 @@ def _flakes(arrays: Arrays, seeds: NDArray[np.uint64], level: Level, height: int
         step=steps[0],
         step_across=steps[1],
     )
-    fine = fine * level["scale"] + level["loc"]
+    fine *= level["scale"]
+    fine += level["loc"]
     return arrays.clip(fine * (fine >= level["threshold"]), 0.0, 1.0)
 
 
@@ -112,7 +116,9 @@ def fog(arrays: Arrays, frames: Array, level: Level, moments: Moments) -> Array:
     seen = arrays.spread(arrays.window(thickness, top, left, height=height, width=width), channels)
     fog_white = 255 * level["strength"]
     white = arrays.highest(frames)
-    return arrays.to_codes(arrays.mix(frames, 1.0, seen, fog_white) * (white / (white + max(fog_white, 1e-6))))
+    hazy = arrays.mix(frames, 1.0, seen, fog_white)
+    hazy *= white / (white + max(fog_white, 1e-6))
+    return arrays.to_codes(hazy)
 
 
 def frost(arrays: Arrays, frames: Array, level: Level, moments: Moments) -> Array:

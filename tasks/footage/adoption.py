@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from tasks import tables
+from tasks import tables, terms
 
 SAMPLE: Final = "sample.parquet"
 TABLE: Final = "adoption.parquet"
@@ -91,7 +91,7 @@ def markdown(table: pd.DataFrame) -> str:
             off = row["predicted"] - row["actual"]
             cells = [
                 str(row["camera"]).replace("|", "\\|"),
-                row["metric"],
+                terms.metric(row["metric"]),
                 row["n_frames"],
                 row["n_clips"],
                 _figure(row["predicted"], row["predicted_low"], row["predicted_high"]),

@@ -76,6 +76,11 @@ class Runs:
         remote.sweep(self.root / ".cache")
         return completed + dropped
 
+    def under_way(self) -> datetime | None:
+        """Since when the oldest of the living scans is at work; None where none is."""
+        living = [run for run in self.ledger.runs("open") if self._folders.held(run)]
+        return datetime.strptime(min(living).partition("-")[0], "%Y%m%dT%H%M%S%z") if living else None
+
     def begin(self, now: datetime | None = None) -> "Run":
         """A new run, to be used in `with`: left without `finish`, nothing of it has happened."""
         held: list[int] = []

@@ -56,7 +56,7 @@ def run(work: Plan, pool: Pool, unit: Unit, *, done: Callable[[Part], None]) -> 
         PoolClosed: the run is being ended.
     """
     parts = tuple(part for part in unit.parts if not work.store.has(part.key))  # a second try has less to do
-    unseen = tuple(look for look in unit.looks if work.store.kept(looks.TABLE, look.key) is None)
+    unseen = tuple(look for look in unit.looks if work.store.kept_arrow(looks.TABLE, look.key) is None)
     try:
         again = Unit(unit.corruption, unit.shard, parts, unseen)
         pool.run(again, limit_s=work.params.run.unit_limit_s, done=done)

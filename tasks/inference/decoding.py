@@ -1,13 +1,12 @@
 """Decoded frames, kept while a worker is at their shard."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from tasks.data.frames import FrameReader
 from tasks.inference.shards import Shard
@@ -24,27 +23,27 @@ class FrameCache:
 
     def __init__(self, reader: FrameReader) -> None:
         self._reader = reader
-        self._shard = ""
+        self._shard: Shard | None = None
         self._frames: dict[int, Frame] = {}
         self._bytes = 0
 
     def open(self, shard: Shard) -> None:
         """From here on frames of `shard` are read."""
-        if shard.digest != self._shard:
-            self._shard, self._frames, self._bytes = shard.digest, {}, 0
+        if self._shard is None or shard.digest != self._shard.digest:
+            self._frames, self._bytes = {}, 0
+        self._shard = shard
 
-    def read(self, rows: pd.DataFrame) -> list[Frame]:
-        """The frames of `rows` in order, read-only: later corruptions and models share them."""
-        ids = [int(frame_id) for frame_id in rows["frame_id"]]
-        absent = [place for place, frame_id in enumerate(ids) if frame_id not in self._frames]
-        read = dict(zip(absent, self._reader.read(rows.iloc[absent]), strict=True)) if absent else {}
-        found = [read[place] if place in read else self._frames[frame_id] for place, frame_id in enumerate(ids)]
+    def read(self, places: Sequence[int]) -> list[Frame]:
+        """The frames at `places` of the shard in order, read-only: later corruptions and models share them."""
+        assert self._shard is not None
+        absent = [place for place in places if place not in self._frames]
+        read = dict(zip(absent, self._reader.read(self._shard.frames.iloc[absent]), strict=True)) if absent else {}
         for place, image in read.items():
             image.flags.writeable = False
             if self._bytes + image.nbytes <= CACHE_BYTES:
-                self._frames[ids[place]] = image
+                self._frames[place] = image
                 self._bytes += image.nbytes
-        return found
+        return [read[place] if place in read else self._frames[place] for place in places]
 
 
 @dataclass

@@ -60,17 +60,22 @@ class Feed:
 
     def open(self, shard: Shard) -> None:
         """From here on the frames are those of `shard`."""
+        frames = shard.frames
         self._shard = shard
         self._cache.open(shard)
+        # Of every batch these are asked: once as lists they cost nothing, by pandas as much as many a corruption.
+        self._clips, self._indices = frames["clip_id"].tolist(), frames["frame_index"].tolist()
+        self._sizes: dict[tuple[int, int], list[int]] = {}
+        for place, size in enumerate(zip(frames["height_px"].tolist(), frames["width_px"].tolist(), strict=True)):
+            self._sizes.setdefault((int(size[0]), int(size[1])), []).append(place)
 
     def fit(self, predictors: Iterable[Predictor]) -> None:
         """See how many frames of each size all models take at once, where params leave it open and it is not known."""
         if self._params.run.batch_size != "auto":
             return
-        for _, group in self._sizes():
-            size = int(group["height_px"].iloc[0]), int(group["width_px"].iloc[0])
+        for size, places in self._sizes.items():
             if size not in self._fits:
-                (frame,) = self._cache.read(group.iloc[:1])
+                (frame,) = self._cache.read(places[:1])
                 self._fits[size] = batches.fitting(predictors, frame, self._device)
 
     def most(self, count: int) -> None:
@@ -91,16 +96,15 @@ class Feed:
         if part.severity and find(corruption).whole_clip:
             yield from self._streamed(corruption, part, coding, only)
             return
-        frames = self._shard.frames
-        for _, group in self._sizes():
-            places = [place for place in group.index if only is None or place in only]
+        for size, group in self._sizes.items():
+            places = [place for place in group if only is None or place in only]
             while places:
-                size = self._size(group)
-                now, places = places[:size], places[size:]
+                most = self._at_once(*size)
+                now, places = places[:most], places[most:]
                 start = time.perf_counter()
-                clean = self._cache.read(frames.iloc[now])
+                clean = self._cache.read(now)
                 decoded = time.perf_counter()
-                images = clean if part.severity == 0 else self._corrupt(corruption, part, frames.iloc[now], clean)
+                images = clean if part.severity == 0 else self._corrupt(corruption, part, now, clean)
                 yield Batch(now, images, (decoded - start) * 1e3, (time.perf_counter() - decoded) * 1e3)
 
     def clip(self, corruption: str, part: Part, rows: pd.DataFrame) -> Iterator[Frame]:
@@ -110,22 +114,21 @@ class Feed:
         elif find(corruption).whole_clip:
             yield from self._stream(corruption, part, rows, Stopwatch(), {})
         else:
-            size = self._size(rows)
-            for start in range(0, len(rows), size):
-                now = rows.iloc[start : start + size]
+            places, most = rows.index.tolist(), self._of_clip(rows)
+            for start in range(0, len(places), most):
+                now = places[start : start + most]
                 yield from self._corrupt(corruption, part, now, self._cache.read(now))
 
-    def _sizes(self) -> Iterable[tuple[Any, pd.DataFrame]]:
-        return self._shard.frames.groupby(["height_px", "width_px"], sort=False)
+    def _of_clip(self, rows: pd.DataFrame) -> int:
+        """Frames at once of a clip, whose rows all have one size."""
+        return self._at_once(int(rows["height_px"].iloc[0]), int(rows["width_px"].iloc[0]))
 
-    def _size(self, rows: pd.DataFrame) -> int:
-        """Frames at once, of the size of `rows`, which all have one."""
-        height, width = (int(rows[side].iloc[0]) for side in ("height_px", "width_px"))
-        asked = self._params.run.batch_size
-        size = self._fits.get((height, width), batches.on_processor(height, width)) if asked == "auto" else int(asked)
-        return min(size, self._most or size)
+    def _at_once(self, height_px: int, width_px: int) -> int:
+        asked, size = self._params.run.batch_size, (height_px, width_px)
+        most = self._fits.get(size, batches.on_processor(*size)) if asked == "auto" else int(asked)
+        return min(most, self._most or most)
 
-    def _corrupt(self, corruption: str, part: Part | Look, rows: pd.DataFrame, clean: list[Frame]) -> list[Frame]:
+    def _corrupt(self, corruption: str, part: Part | Look, places: list[int], clean: list[Frame]) -> list[Frame]:
         try:
             with self._aside():
                 corrupted = corrupt(
@@ -134,16 +137,16 @@ class Feed:
                     **_strength(part),
                     seed=self._params.run.seed,
                     scale_to=self._params.scale_to,
-                    clips=rows["clip_id"].tolist(),
-                    first_frame=rows["frame_index"].tolist(),
+                    clips=[self._clips[place] for place in places],
+                    first_frame=[self._indices[place] for place in places],
                 )
                 return list(corrupted if isinstance(corrupted, np.ndarray) else corrupted.cpu().numpy())
         except Exception as error:
             if not out_of_memory(error) or len(clean) == 1:
                 raise
         half = (len(clean) + 1) // 2
-        return self._corrupt(corruption, part, rows.iloc[:half], clean[:half]) + self._corrupt(
-            corruption, part, rows.iloc[half:], clean[half:]
+        return self._corrupt(corruption, part, places[:half], clean[:half]) + self._corrupt(
+            corruption, part, places[half:], clean[half:]
         )
 
     def _on_device(self, frames: Frame) -> Any:
@@ -174,7 +177,7 @@ class Feed:
             places = rows.index.tolist()
             while places:
                 start, decoded = time.perf_counter(), spent.ms
-                images = [image for _, image in zip(range(self._size(rows)), stream, strict=False)]
+                images = [image for _, image in zip(range(self._of_clip(rows)), stream, strict=False)]
                 if not images:
                     raise RuntimeError(f"{corruption} gave {len(rows) - len(places)} of clip {clip_id}'s frames")
                 now, places = places[: len(images)], places[len(images) :]
@@ -206,9 +209,9 @@ class Feed:
         )
 
     def _read_clip(self, rows: pd.DataFrame) -> Iterator[Frame]:
-        size = self._size(rows)  # it may fall on the way
-        for start in range(0, len(rows), size):
-            yield from self._cache.read(rows.iloc[start : start + size])
+        places, most = rows.index.tolist(), self._of_clip(rows)  # it may fall on the way
+        for start in range(0, len(places), most):
+            yield from self._cache.read(places[start : start + most])
 
 
 def _stream_beside(device: str) -> Any:

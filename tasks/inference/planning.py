@@ -193,7 +193,7 @@ def make(params: Params, layout: Layout, *, devices: tuple[str, ...]) -> Plan:
                 recordings.setdefault(part.recorded, []).append((shard, part))
         work = tuple(part for part in missing if part.recorded is None or part.tracked is not None)
         taken += [(choice, shard, look) for look in own]
-        unseen = tuple(look for look in own if store.kept(looks.TABLE, look.key) is None)
+        unseen = tuple(look for look in own if store.kept_arrow(looks.TABLE, look.key) is None)
         if work or unseen:
             units.append(Unit(choice.name, shard, work, unseen))
     return Plan(params, layout, store, devices, fingerprints, descriptions, cells, units, recordings, looks=taken)

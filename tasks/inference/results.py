@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 from tasks import tables
 from tasks.corruptions import displacement, find
@@ -166,18 +167,25 @@ def _quality(plan: Plan) -> pd.DataFrame:
     """What sampled frames of every cell look like, by corruption as params name them; the log says what is lacking."""
     columns = tables.SCHEMAS["cell_quality"].names
     corruptions = list(dict.fromkeys(choice.name for choice, _, _ in plan.looks))
-    found, lacking = [pd.DataFrame(columns=columns)], []
+    seen, cells, lacking = [], [], []
     for choice, shard, look in sorted(plan.looks, key=lambda item: (corruptions.index(item[0].name), item[2].severity)):
-        rows = plan.store.kept(looks.TABLE, look.key)
+        rows = plan.store.kept_arrow(looks.TABLE, look.key)
         if rows is None:
             lacking.append(
                 f"{choice.name} {look.severity}, {shard.name}: {plan.messages.get(look.key, 'not measured')}"
             )
             continue
-        frames = shard.frames.iloc[list(look.places)].reset_index(drop=True)
-        camera = frames["camera"].astype("string") if "camera" in frames else None
-        rows = rows.assign(corruption=choice.name, family=choice.family, severity=look.severity)
-        found.append(rows.assign(clip_id=frames["clip_id"], camera=camera)[columns])
+        seen.append(rows)
+        cells += [(choice.name, choice.family, look.severity)] * rows.num_rows
     if lacking:
         LOGGER.warning("predictions/quality.parquet lacks %d looks at cells, such as %s", len(lacking), lacking[0])
-    return pd.concat(found[1:] or found, ignore_index=True)
+    if not seen:
+        return pd.DataFrame(columns=columns)
+    found = tables.from_arrow(looks.TABLE, pa.concat_tables(seen))
+    found[["corruption", "family", "severity"]] = cells
+    frames = pd.concat([shard.frames for shard in {shard.digest: shard for _, shard, _ in plan.looks}.values()])
+    of = frames.drop_duplicates("frame_id").set_index("frame_id")
+    found["clip_id"] = of["clip_id"].loc[found["frame_id"]].to_numpy()
+    found["camera"] = of["camera"].loc[found["frame_id"]].to_numpy() if "camera" in of else None
+    ordered: pd.DataFrame = found[columns]
+    return ordered

@@ -1,20 +1,19 @@
 """Worker processes: they hold models, answer one unit at a time, and can be killed."""
 
 import contextlib
-import multiprocessing
 import os
 import queue
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection, wait
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
 from typing import Any, Final, TypeVar
 
 from tasks.errors import InputError
 from tasks.inference.planning import Part, Unit
-from tasks.threads import for_processes
+from tasks.processes import FRESH, adopt, context, end_with_parent, for_processes, interrupts_held
 
 START_LIMIT_S: Final = 600.0
 """Loading libraries and models takes seconds; a network drive or a GPU driver may take minutes."""
@@ -26,7 +25,6 @@ _SETTINGS: Final = {
 }
 """Of every worker's environment; with one thread each, digits do not depend on how many workers there are."""
 
-_SPAWN = multiprocessing.get_context("spawn")  # fork and CUDA or threads do not go together
 _ENVIRONMENT = threading.Lock()
 
 Result = TypeVar("Result")
@@ -121,9 +119,11 @@ class Worker:
             self._process.join()
 
     def _start(self) -> None:
-        self._pipe, theirs = _SPAWN.Pipe()
-        self._process = _SPAWN.Process(target=_serve, args=(theirs, self._spec, self._device), daemon=True)
-        with _ENVIRONMENT, for_processes(others=_SETTINGS), _interrupts_held():
+        origin: Any = context() if self._device == "cpu" else FRESH
+        self._pipe, theirs = origin.Pipe()
+        with _ENVIRONMENT, for_processes(others=_SETTINGS), interrupts_held():
+            given = (theirs, self._spec, self._device, dict(os.environ))
+            self._process = origin.Process(target=_serve, args=given, daemon=True)
             self._process.start()
         theirs.close()
         self._started = False
@@ -131,7 +131,7 @@ class Worker:
     def _restart(self) -> int | None:
         self._process.join(timeout=1)  # a dying process: wait for its exit code
         with self._lock:
-            code = self._process.exitcode
+            code: int | None = self._process.exitcode
             self._process.kill()
             self._process.join()
             self._pipe.close()
@@ -201,9 +201,9 @@ def alone(function: Callable[..., Result], *arguments: Any, device: str, threads
         InputError: as the function.
         RuntimeError: it raised anything else, outran the limit, or the process died.
     """
-    ours, theirs = _SPAWN.Pipe(duplex=False)
-    process = _SPAWN.Process(target=_once, args=(theirs, device, threads, function, arguments), daemon=True)
-    with _ENVIRONMENT, for_processes(threads, _SETTINGS), _interrupts_held():
+    ours, theirs = FRESH.Pipe(duplex=False)
+    process = FRESH.Process(target=_once, args=(theirs, device, threads, function, arguments), daemon=True)
+    with _ENVIRONMENT, for_processes(threads, _SETTINGS), interrupts_held():
         process.start()
     theirs.close()
     try:
@@ -224,7 +224,7 @@ def alone(function: Callable[..., Result], *arguments: Any, device: str, threads
 
 def _once(pipe: Connection, device: str, threads: int, function: Callable[..., Any], given: tuple[Any, ...]) -> None:
     """The process of `alone`: errors go back as one line."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     _steady(device, threads)
     try:
         pipe.send((None, function(*given)))
@@ -234,9 +234,10 @@ def _once(pipe: Connection, device: str, threads: int, function: Callable[..., A
         pipe.send((RuntimeError(" ".join(f"{type(error).__name__}: {error}".split())), None))
 
 
-def _serve(pipe: Connection, spec: Any, device: str) -> None:
+def _serve(pipe: Connection, spec: Any, device: str, environment: Mapping[str, str]) -> None:
     """The worker process: load, then answer units until the pipe ends."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    adopt(environment)
+    threading.Thread(target=end_with_parent, daemon=True).start()
     from tasks.inference.bench import Bench  # after the environment is set: loads torch
 
     _steady(device)
@@ -257,14 +258,6 @@ def _serve(pipe: Connection, spec: Any, device: str) -> None:
             pipe.send(("mistake", str(error)))
 
 
-def _end_with_parent() -> None:
-    """A parent that was killed cannot stop its workers: they end themselves, in the middle of a unit too."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-
 def _steady(device: str, threads: int = 1) -> None:
     """So many threads, and on GPUs full float32 and repeatable sums."""
     import cv2
@@ -281,16 +274,6 @@ def _steady(device: str, threads: int = 1) -> None:
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.benchmark = False
         torch.use_deterministic_algorithms(True, warn_only=True)
-
-
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """A process started here never sees Ctrl-C, which reaches a whole process group: the parent decides."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _exit(code: int | None) -> str:

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,13 +14,12 @@ from tasks.metrics.plan import Row, of_policy
 from tasks.metrics.predictions import ModelFacts
 from tasks.metrics.requests import Request
 from tasks.metrics.resampling import interval, open_interval, p_value, q_values
-from tasks.metrics.robustness import Figure
+from tasks.metrics.robustness import UNDEFINED, Figure
 from tasks.metrics.study import Key
 from tasks.params import TRIVIAL, Params
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """The columns of scores that say which cell a row is of."""
 
     corruption: str
@@ -28,6 +27,32 @@ class Place:
     severity: int | None
     strength: float | None
     strength_unit: str | None
+
+
+class Line(NamedTuple):
+    """A row of scores, in the order of its columns."""
+
+    model: str
+    baseline: str | None
+    task: str
+    corruption: str
+    family: str
+    severity: int | None
+    strength: float | None
+    strength_unit: str | None
+    slice: str
+    class_: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    p_value: float
+    q_value: float
+    n_units: int
+    n_frames: int
+    n_objects: int
+    status: str
+    note: str | None
 
 
 def scores(
@@ -48,7 +73,7 @@ def scores(
         rows: of each cell, by task.
         floors: from `trivial.figures`: on clean frames, the headline alone.
     """
-    found: list[dict[str, Any]] = []
+    found: list[Line] = []
     base: dict[str, dict[tuple[Place, Row], Figure]] = {}
     figures: dict[str, dict[str, dict[tuple[Place, Row], Figure]]] = {}
     for name, model in models.items():
@@ -68,12 +93,12 @@ def scores(
     clean = Place(tables.CLEAN, tables.CLEAN, 0, None, None)
     for task, reached in floors.items():
         for row in (row for row in rows[task] if row.metric == tables.HEADLINE[task]):
-            figure = reached.get((row.slice, row.class_, row.metric), Figure(math.nan, "not_defined"))
+            figure = reached.get((row.slice, row.class_, row.metric), UNDEFINED)
             found.append(_line(TRIVIAL, None, task, clean, row, figure))
-    table = pd.DataFrame(found, columns=tables.SCHEMAS["scores"].names)
-    for column in ("value", "low", "high", "p_value", "q_value", "strength"):
-        table[column] = table[column].astype("float64")
-    table["severity"] = table["severity"].astype("Int16")
+    columns = dict(zip(tables.SCHEMAS["scores"].names, zip(*found, strict=True), strict=True))
+    kinds = {"severity": "Int16", **dict.fromkeys(("n_units", "n_frames", "n_objects"), "int64")}
+    kinds |= dict.fromkeys(("value", "low", "high", "p_value", "q_value", "strength"), "float64")
+    table = pd.DataFrame({name: pd.Series(columns[name], dtype=kinds.get(name, object)) for name in columns})
     for column in ("value", "low", "high", "p_value", "q_value"):
         table[column] = table[column].round(DIGITS) + 0.0  # no negative zero
     return table
@@ -85,7 +110,7 @@ def _differences(
     figures: Mapping[tuple[Place, Row], Figure],
     base: Mapping[tuple[Place, Row], Figure],
     params: Params,
-) -> list[dict[str, Any]]:
+) -> list["Line"]:
     """Rows of the headline's and the summaries' differences to the baseline, with p, and q over slices and classes."""
     pairs = []
     for (place, row), figure in figures.items():
@@ -94,19 +119,18 @@ def _differences(
         if other is not None and summed and tables.ALL in (row.slice, row.class_):
             pairs.append((place, row, robustness.difference(figure, other)))
     ended = _with_intervals([(row, figure) for _, row, figure in pairs], params)
-    found = []
-    families: dict[tuple[Place, str], list[dict[str, Any]]] = {}
+    found: list[Line] = []
+    families: dict[tuple[Place, str], list[int]] = {}
     for (place, row, _), figure in zip(pairs, ended, strict=True):
         line = _line(model, params.baseline, task, place, row, figure)
         if figure.replicates is not None and row.spread is not None:
-            line["p_value"] = p_value(figure.replicates, row.spread, params.metrics.confidence)
+            line = line._replace(p_value=p_value(figure.replicates, row.spread, params.metrics.confidence))
         if (row.slice, row.class_) != (tables.ALL, tables.ALL):
-            families.setdefault((place, row.metric), []).append(line)
+            families.setdefault((place, row.metric), []).append(len(found))
         found.append(line)
-    for lines in families.values():  # the slices and classes of one figure are one family of tests
-        tests = [math.nan if line["p_value"] is None else line["p_value"] for line in lines]
-        for line, q_value in zip(lines, q_values(tests), strict=True):
-            line["q_value"] = q_value
+    for members in families.values():  # the slices and classes of one figure are one family of tests
+        for at, q_value in zip(members, q_values(found[at].p_value for at in members), strict=True):
+            found[at] = found[at]._replace(q_value=float(q_value))
     return found
 
 
@@ -160,7 +184,7 @@ def _figures(
         for summary, figure in zip(summaries, ended, strict=True):
             place = Place(summary.corruption, summary.family, None, None, None)
             most = math.inf if summary.metric.startswith("rpc") else 1.0
-            found[place, replace(row, metric=summary.metric)] = _held(figure, most)
+            found[place, row._replace(metric=summary.metric)] = _held(figure, most)
         if row.class_ == tables.ALL:
             found |= _curves(row, clean, cells, requests, params)
     return found
@@ -177,9 +201,9 @@ def _curves(
         if point.replicates is not None and row.spread is not None:
             low, high = open_interval(point.replicates, row.spread, params.metrics.confidence)
             point = replace(point, low=low, high=high)
-        found[Place(name, family, None, None, unit), replace(row, metric="break_point")] = point
+        found[Place(name, family, None, None, unit), row._replace(metric="break_point")] = point
         (area,) = _with_intervals([(row, robustness.curve_area(levels))], params)
-        found[Place(name, family, None, None, unit), replace(row, metric="curve_area")] = _held(area, math.inf)
+        found[Place(name, family, None, None, unit), row._replace(metric="curve_area")] = _held(area, math.inf)
     return found
 
 
@@ -194,7 +218,7 @@ def _relative_errors(
     figures: Mapping[tuple[Place, Row], Figure],
     base: Mapping[tuple[Place, Row], Figure],
     params: Params,
-) -> list[dict[str, Any]]:
+) -> list["Line"]:
     """Rows of corruption errors with the reference model in the column `baseline`."""
     by_row: dict[Row, list[tuple[Place, Figure, Figure]]] = {}
     for (place, row), figure in figures.items():
@@ -215,7 +239,7 @@ def _relative_errors(
         ended = _with_intervals([(row, item.figure) for item in summaries], params)
         for summary, figure in zip(summaries, ended, strict=True):
             place = Place(summary.corruption, summary.family, None, None, None)
-            found.append(_line(model, params.baseline, task, place, replace(row, metric=summary.metric), figure))
+            found.append(_line(model, params.baseline, task, place, row._replace(metric=summary.metric), figure))
     return found
 
 
@@ -226,30 +250,11 @@ def _places(requests: Iterable[Request]) -> Iterator[Place]:
 def _figure(values: Mapping[Key, Figure] | None, row: Row, request: Request) -> Figure:
     if values is None:
         return Figure(math.nan, "not_applicable" if request.status == "not_applicable" else "failed")
-    return values.get((row.slice, row.class_, row.metric), Figure(math.nan, "not_defined"))
+    return values.get((row.slice, row.class_, row.metric), UNDEFINED)
 
 
-def _line(model: str, baseline: str | None, task: str, place: Place, row: Row, figure: Figure) -> dict[str, Any]:
-    return {
-        "model": model,
-        "baseline": baseline,
-        "task": task,
-        "corruption": place.corruption,
-        "family": place.family,
-        "severity": place.severity,
-        "strength": place.strength,
-        "strength_unit": place.strength_unit,
-        "slice": row.slice,
-        "class": row.class_,
-        "metric": row.metric,
-        "value": figure.value,
-        "low": figure.low,
-        "high": figure.high,
-        "p_value": None,
-        "q_value": None,
-        "n_units": row.n_units,
-        "n_frames": row.n_frames,
-        "n_objects": row.n_objects,
-        "status": figure.status,
-        "note": figure.note,
-    }
+def _line(model: str, baseline: str | None, task: str, place: Place, row: Row, figure: Figure) -> Line:
+    slice_, class_, metric, n_units, n_frames, n_objects, _ = row
+    ends = figure.value, figure.low, figure.high, math.nan, math.nan
+    amounts = n_units, n_frames, n_objects
+    return Line(model, baseline, task, *place, slice_, class_, metric, *ends, *amounts, figure.status, figure.note)

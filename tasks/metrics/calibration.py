@@ -100,7 +100,7 @@ def ece_scaled(probabilities: npt.NDArray[np.floating], correct: Bools, t: float
     return ece(apply_temperature(probabilities, t).max(axis=1), correct)
 
 
-def d_ece(matches: Matches, frames: Bools | None = None, *, kind: int | None = None, bins: int = BINS) -> float:
+def d_ece(matches: Matches, frames: Bools | None = None, *, bins: int = BINS) -> Floats:
     """Detection calibration error: score against precision at IoU 0.5, over scores alone.
 
     Kueppers et al., Multivariate Confidence Calibration for Object Detection, 2020. Detections of every score count, so
@@ -109,14 +109,30 @@ def d_ece(matches: Matches, frames: Bools | None = None, *, kind: int | None = N
     Args:
         matches: from `match`; what met an ignored region does not count.
         frames: (n_frames,) the frames that count; None for all.
-        kind: one class; None for all together.
         bins: as in `reliability`.
 
     Returns:
-        NaN without detections, and for scores that are no probabilities.
+        (1 + n_classes,) of all detections together, then of each class; NaN without detections, and for scores that are
+        no probabilities.
     """
-    chosen = counted(matches, frames, kind)
-    return ece(matches.score[chosen], matches.hit[0, chosen], bins=bins)
+    chosen = counted(matches, frames)
+    score, hit, row = matches.score[chosen], matches.hit[0, chosen], 1 + matches.kind[chosen]
+    place = _bin_of(score, bins)
+    shape = (1 + matches.n_classes, bins + 1)
+    cells = np.r_[place, row * shape[1] + place]
+    count = np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape)
+    sums = (
+        np.bincount(cells, weights=np.r_[values, values], minlength=count.size).reshape(shape)
+        for values in (np.clip(score, 0, 1), hit)
+    )
+    unfit = row[~_is_probability(score)]
+    with np.errstate(invalid="ignore"):
+        confidence, accuracy = (values / count for values in sums)
+        found: Floats = np.nansum(np.abs(accuracy - confidence) * count, axis=1) / count.sum(axis=1)
+    found[unfit] = np.nan
+    if len(unfit):
+        found[0] = np.nan
+    return found
 
 
 def temperature(probabilities: npt.NDArray[np.floating], labels: Ints) -> float:
@@ -179,7 +195,7 @@ def detection_temperature(matches: Matches) -> float:
 
     NaN without detections that count, and for scores that are no probabilities.
     """
-    chosen = counted(matches, None, None)
+    chosen = counted(matches)
     score = matches.score[chosen]
     if not are_probabilities(score):
         return float("nan")
@@ -198,7 +214,12 @@ def with_temperature(matches: Matches, t: float) -> Matches:
 
 def are_probabilities(confidence: Confidences) -> bool:
     """Whether all lie in 0..1, but for rounding."""
-    return bool(((confidence >= -ROUNDING) & (confidence <= 1 + ROUNDING)).all())
+    return bool(_is_probability(confidence).all())
+
+
+def _is_probability(confidence: Confidences) -> Bools:
+    """(N,) whether each does."""
+    return (confidence >= -ROUNDING) & (confidence <= 1 + ROUNDING)
 
 
 def _edges(bins: int) -> npt.NDArray[np.float32]:
@@ -225,10 +246,7 @@ def _logits(probabilities: npt.NDArray[np.floating]) -> Floats:
     return found
 
 
-def counted(matches: Matches, frames: Bools | None, kind: int | None) -> Ints:
-    """Positions of the detections that count at IoU 0.5."""
-    first, end = (0, len(matches.score)) if kind is None else (int(matches.ends[kind]), int(matches.ends[kind + 1]))
-    counted = matches.counted[0, first:end]
-    if frames is not None:
-        counted = counted & frames[matches.frame[first:end]]
-    return np.flatnonzero(counted) + first
+def counted(matches: Matches, frames: Bools | None = None) -> Ints:
+    """Positions of the detections that count at IoU 0.5, on the frames chosen."""
+    count = matches.counted[0]
+    return np.flatnonzero(count if frames is None else count & frames[matches.frame])

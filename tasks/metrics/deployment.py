@@ -75,8 +75,8 @@ class _Book:
         self.clean = rows[(rows["severity"] == 0) & (rows["task"] == "detection")]
         self.cells = rows[rows["metric"].eq("act_precision") & rows["slice"].eq(tables.ALL)]
         self.cells = self.cells[self.cells["class"].eq(tables.ALL) & (self.cells["severity"] != 0)]
-        keys = zip(*(rows[key] for key in _KEYS[1:]), strict=True)
-        values = rows[["value", "low", "high", "status"]].itertuples(index=False, name=None)
+        keys = zip(*(rows[key].to_numpy(object) for key in _KEYS[1:]), strict=True)
+        values = zip(*(rows[key].tolist() for key in ("value", "low", "high", "status")), strict=True)
         self._figures = dict(zip(keys, values, strict=True))
 
     def figure(

@@ -2,29 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from tasks.metrics import METRICS
 from tasks.metrics.instances import Bools, Floats, Ints
 from tasks.metrics.matching import MAX_DETECTIONS, Matches
+from tasks.metrics.precision import average, by_class, distinct, weighted
 from tasks.metrics.resampling import Resampler
-
-RECALLS: Final[Floats] = np.linspace(0.0, 1.0, 101)
-"""Recall levels at which precision is read (pycocotools, `Params.recThrs`)."""
-
-ABOVE: Final[Bools] = np.arange(101) / 100 < RECALLS
-"""The levels that `linspace` puts a hair above their hundredth: pycocotools does not reach them with that recall."""
-
-SLACK: Final = np.float32(1e-3)
-"""Room for sums in float32, in levels."""
-
-BLOCK_BYTES: Final = 1 << 24
-"""Size of an array while resamples are reduced: small enough for memory, long enough rows for NumPy."""
-
-DENSE: Final = 1024
-"""Elements up to which a matrix of counts costs less as it is than SciPy's bookkeeping of a sparse one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,15 +21,22 @@ class Figures:
     precision: Floats
     recall: Floats
 
+    @property
+    def defined(self) -> Ints:
+        """Positions of the classes that have truth."""
+        return np.flatnonzero(~np.isnan(self.recall[:, 0]))
+
     def metrics(self, kind: int | None = None) -> dict[str, float]:
         """map, ap50, ap75 and ar100 over the classes that have truth, or of one class."""
-        rows = slice(None) if kind is None else slice(kind, kind + 1)
-        precision, recall = self.precision[rows], self.recall[rows]
+        if kind is not None:
+            precision, recall = self.precision[kind], self.recall[kind]
+            found = precision.mean(), precision[0], precision[5], recall.mean()
+            return dict(zip(METRICS["detection"], map(float, found), strict=True))
         return {
-            "map": _mean(precision),
-            "ap50": _mean(precision[:, 0]),
-            "ap75": _mean(precision[:, 5]),
-            "ar100": _mean(recall),
+            "map": _mean(self.precision),
+            "ap50": _mean(self.precision[:, 0]),
+            "ap75": _mean(self.precision[:, 5]),
+            "ar100": _mean(self.recall),
         }
 
 
@@ -55,18 +49,26 @@ class Replicates:
 
     def metrics(self, kind: int | None = None) -> dict[str, npt.NDArray[np.float32]]:
         """As `Figures.metrics`, (resamples,) each."""
-        rows = slice(None) if kind is None else slice(kind, kind + 1)
-        defined = ~np.isnan(self.recall[rows, 0, 0])
+        if kind is not None:
+            precision, recall = self._over_thresholds
+            found = precision[kind], self.precision[kind, 0], self.precision[kind, 5], recall[kind]
+            return dict(zip(METRICS["detection"], found, strict=True))
+        defined = ~np.isnan(self.recall[:, 0, 0])
         if not defined.any():
             nothing = np.full(self.precision.shape[-1], np.nan, dtype=np.float32)
-            return dict.fromkeys(("map", "ap50", "ap75", "ar100"), nothing)
-        precision, recall = self.precision[rows][defined], self.recall[rows][defined]
+            return dict.fromkeys(METRICS["detection"], nothing)
+        precision, recall = self.precision[defined], self.recall[defined]
         return {
             "map": precision.mean(axis=(0, 1)),
             "ap50": precision[:, 0].mean(axis=0),
             "ap75": precision[:, 5].mean(axis=0),
             "ar100": recall.mean(axis=(0, 1)),
         }
+
+    @cached_property
+    def _over_thresholds(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Means of precision and recall, (n_classes, resamples)."""
+        return self.precision.mean(axis=1), self.recall.mean(axis=1)
 
 
 def figures(matches: Matches, frames: Bools | None = None, *, max_detections: int = MAX_DETECTIONS) -> Figures:
@@ -91,25 +93,10 @@ def figures(matches: Matches, frames: Bools | None = None, *, max_detections: in
             seen = np.broadcast_to(np.arange(1, len(span) + 1), counted.shape)
         else:
             seen = np.cumsum(counted, axis=1)
-        for place in range(len(hit)):
-            at = np.flatnonzero(hit[place])
-            precision[kind, place] = _average(seen[place, at], int(n_wanted[kind]))
-            recall[kind, place] = len(at) / n_wanted[kind]
+        recall[kind] = hit.sum(axis=1) / n_wanted[kind]
+        for places in distinct(hit, counted):
+            precision[kind, places] = average(seen[places[0], hit[places[0]]], int(n_wanted[kind]))
     return Figures(precision, recall)
-
-
-def _average(seen: Ints, n_wanted: int) -> float:
-    """Mean interpolated precision over RECALLS, given how many detections were seen at each hit.
-
-    Precision only falls between hits, so its envelope and the places where recall reaches a level are all hits.
-    """
-    if not len(seen):
-        return 0.0
-    hits = np.arange(1, len(seen) + 1)
-    envelope = np.maximum.accumulate((hits / (seen + np.spacing(1.0)))[::-1])[::-1]
-    places = np.searchsorted(hits / n_wanted, RECALLS, side="left")
-    reached = places < len(seen)
-    return float(envelope[places[reached]].sum() / len(RECALLS))
 
 
 def resampled(
@@ -123,100 +110,24 @@ def resampled(
         frames: (n_frames,) the frames that count; None for all.
         recall_only: leave precision NaN.
     """
+    known, classes = by_class(matches, resampler, frames)
     shape = (matches.n_classes, len(matches.hit), resampler.resamples)
-    precision, recall = (np.full(shape, np.nan, dtype=np.float32) for _ in range(2))
-    wanted = matches.wanted if frames is None else matches.wanted[frames[matches.wanted[:, 0]]]
-    by_class = np.zeros((matches.n_classes, len(resampler.weights)))
-    np.add.at(by_class, (wanted[:, 1], resampler.unit_of[wanted[:, 0]]), 1)
-    for kind in np.flatnonzero(by_class.any(axis=1)):
-        rows = slice(matches.ends[kind], matches.ends[kind + 1])
-        use = matches.counted[:, rows].any(axis=0)
-        if frames is not None:
-            use &= frames[matches.frame[rows]]
-        span = np.flatnonzero(use) + rows.start
-        hit, units = matches.hit[:, span], resampler.unit_of[matches.frame[span]]
-        totals = resampler.sums(by_class[kind])
-        hits = _by_unit(units, np.ones((len(span), 1)) * hit.T, len(by_class[kind]))
-        recall[kind] = (resampler.sums(hits) / totals[:, None]).T
-        if not recall_only:
-            precision[kind] = _weighted_precision(resampler, units, totals, hit, matches.counted[:, span])
-    return Replicates(precision, recall)
+    recall = np.full(shape, np.nan, dtype=np.float32)
+    recall[known] = 0
+    for own in classes:
+        place, at = own.hit.nonzero()
+        hits = np.bincount(own.units[at] * shape[1] + place, minlength=len(own.used) * shape[1])
+        sums = resampler.by_resample[:, own.used] @ hits.reshape(-1, shape[1]).astype(float)
+        recall[own.kind] = (sums / own.totals[:, None]).T
+    if recall_only:
+        return Replicates(np.full(shape, np.nan, dtype=np.float32), recall)
+    return Replicates(weighted(known, classes, shape, resampler), recall)
 
 
-def _by_unit(units: Ints, rows: Floats, n_units: int) -> Floats:
-    found = np.zeros((n_units, rows.shape[1]))
-    np.add.at(found, units, rows)
-    return found
-
-
-def _weighted_precision(resampler: Resampler, units: Ints, totals: Floats, hit: Bools, counted: Bools) -> Floats:
-    """Average precision of one class, (10, resamples).
-
-    Precision is read at hits alone, so what is seen between two of them is added up unit by unit before it is weighted.
-
-    Args:
-        resampler: the units and their weights.
-        units: (N,) of each detection, by falling score.
-        totals: (resamples,) weight of the truth.
-        hit: (10, N) as in `Matches`.
-        counted: (10, N) likewise.
-    """
-    found = np.zeros((len(hit), resampler.resamples))
-    places = np.flatnonzero(hit.any(axis=1))
-    if not len(places):
-        return found
-    used, units = np.unique(units, return_inverse=True)
-    by_unit = resampler.weights[used]
-    steps = {}
-    for place in places:
-        at = np.flatnonzero(hit[place])
-        seen = np.flatnonzero(counted[place, : at[-1] + 1])
-        between = np.searchsorted(at, seen)  # which hit each detection comes before, or is
-        steps[place] = at, _counts(between, units[seen], (len(at), len(used)))
-    block = max(1, BLOCK_BYTES // (4 * max(len(at) for at, _ in steps.values())))
-    for start in range(0, resampler.resamples, block):
-        part = np.s_[start : start + block]
-        weights = np.ascontiguousarray(by_unit[:, part])  # once for all thresholds: SciPy would copy it for each
-        for place, (at, step) in steps.items():
-            passed, hits = _accumulate(step @ weights), _accumulate(weights[units[at]])
-            envelope: npt.NDArray[np.float32] = hits / passed
-            for row in range(len(envelope) - 2, -1, -1):
-                np.maximum(envelope[row], envelope[row + 1], out=envelope[row])
-            # Each hit settles the precision at the recall levels between the hit before it and itself.
-            hits /= totals[part].astype(np.float32)
-            level = _levels(hits)
-            settled = np.einsum("hr,hr->r", envelope, level) - np.einsum("hr,hr->r", envelope[1:], level[:-1])
-            found[place, part] = (settled + envelope[0]) / len(RECALLS)
-    return found
-
-
-def _counts(rows: Ints, columns: Ints, shape: tuple[int, int]) -> Any:
-    """How often each pair of row and column occurs, float32 of `shape`; sparse where that is worth its overhead."""
-    height, width = shape
-    if height * width <= DENSE:
-        return np.bincount(rows * width + columns, minlength=height * width).reshape(shape).astype(np.float32)
-    from scipy.sparse import coo_array
-
-    return coo_array((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=shape).tocsr()
-
-
-def _levels(recall: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The last recall level that each recall reaches, a recall of exactly k / 100 as pycocotools would; in place."""
-    recall *= len(RECALLS) - 1
-    recall += SLACK
-    level = np.floor(recall)
-    recall -= level
-    flat, on_level = level.reshape(-1), np.flatnonzero(recall < 2 * SLACK)
-    reached = flat[on_level]
-    flat[on_level] = reached - ABOVE[np.minimum(reached, len(RECALLS) - 1).astype(np.intp)]
-    return level
-
-
-def _accumulate(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The running sum over the first axis, in place; NumPy's own goes down columns, which costs ten times as much."""
-    for row in range(1, len(rows)):
-        rows[row] += rows[row - 1]
-    return rows
+def precision_resampled(matches: Matches, resampler: Resampler, frames: Bools | None = None) -> npt.NDArray[np.float32]:
+    """The precision of `resampled` alone."""
+    shape = (matches.n_classes, len(matches.hit), resampler.resamples)
+    return weighted(*by_class(matches, resampler, frames), shape, resampler)
 
 
 def operating_threshold(matches: Matches) -> float:

@@ -95,6 +95,11 @@ class Figures:
 
     rises: Floats
 
+    @property
+    def defined(self) -> Ints:
+        """Positions of the classes that have truth."""
+        return np.flatnonzero(~np.isnan(self.rises[:, 0]))
+
     def metrics(self, kind: int | None = None) -> dict[str, float]:
         """METRICS over the classes that have truth, or of one class."""
         means = _means(self.rises, kind)
@@ -109,7 +114,7 @@ class Replicates:
 
     def metrics(self, kind: int | None = None) -> dict[str, npt.NDArray[np.float32]]:
         """As `Figures.metrics`, (resamples,) each."""
-        return dict(zip(METRICS, _means(self.rises, kind).astype(np.float32), strict=True))
+        return dict(zip(METRICS, _means(self.rises, kind).astype(np.float32, copy=False), strict=True))
 
 
 def find(pairs: Candidates, *, masks: bool = False) -> Errors:
@@ -225,8 +230,7 @@ def figures(errors: Errors, frames: Bools | None = None) -> Figures:
         errors: from `find`.
         frames: (n_frames,) the frames that count; None for all.
     """
-    parts = (errors.fixed, errors.fixed_miss, errors.fixed_fn)
-    return Figures(_rises(*(detection.figures(part, frames).precision for part in parts)))
+    return Figures(_rises(*(detection.figures(part, frames).precision for part in _parts(errors))))
 
 
 def resampled(errors: Errors, resampler: Resampler, frames: Bools | None = None) -> Replicates:
@@ -237,25 +241,36 @@ def resampled(errors: Errors, resampler: Resampler, frames: Bools | None = None)
         resampler: the units and their weights.
         frames: (n_frames,) the frames that count; None for all.
     """
-    parts = (errors.fixed, errors.fixed_miss, errors.fixed_fn)
-    rises = _rises(*(detection.resampled(part, resampler, frames).precision for part in parts))
+    rises = _rises(*(detection.precision_resampled(part, resampler, frames) for part in _parts(errors)))
     return Replicates(rises.astype(np.float32))
+
+
+def _parts(errors: Errors) -> tuple[Matches, Matches, Matches]:
+    """The three matches, of miss and fn the classes alone of which they leave out some truth but not all."""
+    whole = np.bincount(errors.fixed.wanted[:, 1], minlength=errors.fixed.n_classes)
+
+    def fewer(part: Matches) -> Matches:
+        left = np.bincount(part.wanted[:, 1], minlength=part.n_classes)
+        return replace(part, wanted=part.wanted[(left < whole)[part.wanted[:, 1]]])
+
+    return errors.fixed, fewer(errors.fixed_miss), fewer(errors.fixed_fn)
 
 
 def _rises(fixed: npt.NDArray[np.floating], miss: npt.NDArray[np.floating], fn: npt.NDArray[np.floating]) -> Floats:
     """(n_classes, 8, ...) in the order of FIXES from the average precisions with each of them fixed."""
     none = fixed[:, :1]
-    miss, fn = (np.where(np.isnan(part), none, part) for part in (miss, fn))  # a class that lost all its truth
+    miss, fn = (np.where(np.isnan(part), none, part) for part in (miss, fn))  # a class that lost all its truth, or none
     rises: Floats = np.concatenate([fixed[:, 1:-1], miss, fixed[:, -1:], fn], axis=1) - none
     return rises
 
 
 def _means(rises: npt.NDArray[np.floating], kind: int | None) -> npt.NDArray[np.floating]:
-    rows = rises if kind is None else rises[kind : kind + 1]
-    defined = ~np.isnan(rows.reshape(len(rows), -1)[:, 0])
+    if kind is not None:
+        return np.asarray(rises[kind])
+    defined = ~np.isnan(rises.reshape(len(rises), -1)[:, 0])
     if not defined.any():
         return np.full(rises.shape[1:], np.nan)
-    return np.asarray(rows[defined].mean(axis=0))
+    return np.asarray(rises[defined].mean(axis=0))
 
 
 def confusion(

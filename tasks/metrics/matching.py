@@ -5,6 +5,7 @@ reduction over the stored matches (`detection`). Equal to pycocotools' COCOeval,
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -66,6 +67,11 @@ class Matches:
     def n_classes(self) -> int:
         """How many classes there are."""
         return len(self.ends) - 1
+
+    @cached_property
+    def kind(self) -> Ints:
+        """(N,) the class of each detection."""
+        return np.repeat(np.arange(self.n_classes), np.diff(self.ends))
 
 
 def candidates(

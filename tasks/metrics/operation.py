@@ -4,14 +4,15 @@ Everything is a function of arrays. What rests on no sample is NaN. A resampled 
 counts by sampling unit, as `resampling` has it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from tasks.metrics.calibration import Confidences, counted
-from tasks.metrics.detection import BLOCK_BYTES
 from tasks.metrics.instances import Bools, Floats, Ints
 from tasks.metrics.matching import Matches
+from tasks.metrics.precision import BLOCK_BYTES
 from tasks.metrics.resampling import Replicates, Resampler
 
 
@@ -115,33 +116,37 @@ def abstention(
     return points, again
 
 
-def precision_recall_at(
-    matches: Matches, threshold: float, frames: Bools | None = None, *, kind: int | None = None
-) -> dict[str, float]:
+def precision_recall_at(matches: Matches, threshold: float, frames: Bools | None = None) -> dict[str, Floats]:
     """precision, recall and f1 at IoU 0.5 of the detections that score at least `threshold`.
 
     Args:
         matches: from `match`: a detection's match does not depend on those that score less, so none is matched again.
         threshold: such as `operating_threshold` of the clean cell; NaN makes all of them NaN.
         frames: (n_frames,) the frames that count; None for all.
-        kind: one class; None for all, objects and detections counted together.
 
     Returns:
-        precision NaN without detections; recall and f1 NaN without truth.
+        By metric (1 + n_classes,) of all objects and detections counted together, then of each class: precision NaN
+        without detections; recall and f1 NaN without truth.
     """
-    found = np.array([len(part) for part in _operating(matches, threshold, frames, kind)], dtype=float)
-    return {name: float(value) for name, value in _rates(found, threshold).items()}
+    parts = _operating(matches, threshold, frames)
+    counts = [np.bincount(kind, minlength=matches.n_classes).astype(float) for _, kind in parts]
+    return _rates(_with_all(np.stack(counts)), threshold)
 
 
 def precision_recall_resampled(
-    matches: Matches, threshold: float, resampler: Resampler, frames: Bools | None = None, *, kind: int | None = None
-) -> dict[str, Replicates]:
-    """`precision_recall_at` in every resample, the threshold fixed: what is uncertain is the data, not the setting."""
-    n_units = len(resampler.weights)
-    parts = _operating(matches, threshold, frames, kind)
-    by_unit = np.column_stack([np.bincount(resampler.unit_of[part], minlength=n_units) for part in parts])
-    rates = _rates(resampler.sums(by_unit.astype(float)), threshold)
-    return {name: values.astype(np.float32) for name, values in rates.items()}
+    matches: Matches, threshold: float, resampler: Resampler, frames: Bools | None = None
+) -> dict[str, npt.NDArray[np.float32]]:
+    """`precision_recall_at` in every resample, (1 + n_classes, resamples), the threshold fixed: what is uncertain is
+    the data, not the setting.
+    """
+    n_classes = matches.n_classes
+    shape = (len(resampler.weights), n_classes)
+    by_unit = [
+        np.bincount(resampler.unit_of[frame] * n_classes + kind, minlength=shape[0] * n_classes).reshape(shape)
+        for frame, kind in _operating(matches, threshold, frames)
+    ]
+    sums = resampler.sums(_with_all(np.stack(by_unit, axis=1).astype(float)))
+    return {name: rows.T.astype(np.float32) for name, rows in _rates(np.moveaxis(sums, 1, 0), threshold).items()}
 
 
 def _last_of_ties(ordered: Confidences) -> Ints:
@@ -154,18 +159,18 @@ def _with_all(by_class: Floats) -> Floats:
     return np.concatenate([by_class.sum(axis=-1, keepdims=True), by_class], axis=-1)
 
 
-def _operating(matches: Matches, threshold: float, frames: Bools | None, kind: int | None) -> tuple[Ints, Ints, Ints]:
-    """The frames of the hits, of all detections kept, and of the truth."""
-    chosen = counted(matches, frames, kind)
+def _operating(matches: Matches, threshold: float, frames: Bools | None) -> list[tuple[Ints, Ints]]:
+    """Frame and class of each hit, of each detection kept, and of each truth object."""
+    chosen = counted(matches, frames)
     kept = chosen[matches.score[chosen] >= threshold]
-    wanted = matches.wanted if kind is None else matches.wanted[matches.wanted[:, 1] == kind]
-    there = wanted[:, 0] if frames is None else wanted[frames[wanted[:, 0]], 0]
-    return matches.frame[kept[matches.hit[0, kept]]], matches.frame[kept], there
+    wanted = matches.wanted if frames is None else matches.wanted[frames[matches.wanted[:, 0]]]
+    hits = kept[matches.hit[0, kept]]
+    return [*((matches.frame[part], matches.kind[part]) for part in (hits, kept)), (wanted[:, 0], wanted[:, 1])]
 
 
-def _rates(counts: Floats, threshold: float) -> Mapping[str, Floats]:
-    """From (..., 3) hits, detections and truth."""
-    hits, kept, wanted = np.moveaxis(counts * np.nan if np.isnan(threshold) else counts, -1, 0)
+def _rates(counts: Floats, threshold: float) -> dict[str, Floats]:
+    """From (3, ...) hits, detections and truth."""
+    hits, kept, wanted = counts * np.nan if np.isnan(threshold) else counts
     with np.errstate(divide="ignore", invalid="ignore"):
         f1 = np.where(wanted > 0, 2 * hits / (kept + wanted), np.nan)
         return {"precision": hits / kept, "recall": hits / wanted, "f1": f1}

@@ -1,7 +1,7 @@
 """The rows of scores that every cell has, with what stands behind each: the same for every cell and model."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,8 +22,7 @@ from tasks.metrics.truth import GroundTruth
 from tasks.slices import Slice
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """Where a figure stands: its slice, class and metric, and how much data is behind it.
 
     Attributes:
@@ -80,7 +79,7 @@ def of_policy(rows: Sequence[Row], *, mix: bool) -> list[Row]:
     for row in rows:
         if row.slice != tables.ALL or row.metric != "act_precision":
             continue
-        found += [replace(row, metric=metric) for metric in (*POLICY_THRESHOLDS, *(MIX if mix else ()))]
+        found += [row._replace(metric=metric) for metric in (*POLICY_THRESHOLDS, *(MIX if mix else ()))]
     return [row for row in found if row.class_ != tables.ALL or not row.metric.endswith("_threshold")]
 
 

@@ -122,7 +122,7 @@ def tally(
         weights: from `shifted`; None: 1 each.
     """
     n_units, n_classes = len(resampler.weights), matches.n_classes
-    kind = np.repeat(np.arange(n_classes), np.diff(matches.ends))
+    kind = matches.kind
     kept = matches.counted[0] & (matches.score >= limits[kind])
     wanted = matches.wanted
     if frames is not None:

@@ -149,7 +149,8 @@ def label_maps(file: Path, truth: GroundTruth) -> Iterator[tuple[int, npt.NDArra
 
 def _part(file: Path, columns: list[str]) -> Any:
     try:
-        table = pq.read_table(file, columns=columns)
+        with pq.ParquetFile(file) as part:
+            table = part.read(columns=columns, use_threads=False)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{file} is not a readable part ({reason}): run `stormglass infer` again.") from None

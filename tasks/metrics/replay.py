@@ -1,9 +1,7 @@
 """A model's tracker again, over the stored detections of the frames that it would have taken live."""
 
-import multiprocessing
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks import displacement, tables
+from tasks import displacement, processes, tables
 from tasks.errors import InputError
 from tasks.layout import Layout
 from tasks.metrics import FRAMES_PROCESSED, REALTIME, moments
@@ -26,7 +24,6 @@ from tasks.metrics.score import make_study, model_facts
 from tasks.metrics.study import Study
 from tasks.metrics.truth import GroundTruth, load
 from tasks.params import Params, Tracker
-from tasks.threads import for_processes
 
 Replay = Callable[[pd.DataFrame, pd.DataFrame, Tracker], pd.DataFrame]
 """From rows of `predictions`, their frames' rows of `frames` and a tracker to the same rows with track ids, such as
@@ -69,17 +66,8 @@ def run(
             return [_work(job) for job in jobs]
         finally:
             _context.clear()
-    pool = ProcessPoolExecutor(
-        min(workers, len(jobs)),
-        mp_context=multiprocessing.get_context("spawn"),  # as in `score`
-        initializer=_prepare,
-        initargs=(params, layout, frames, replay),
-    )
-    try:
-        with for_processes():
-            return list(pool.map(_work, jobs))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with processes.pool(min(workers, len(jobs)), _prepare, params, layout, frames, replay) as pool:
+        return list(pool.map(_work, jobs))
 
 
 _context: dict[str, Any] = {}

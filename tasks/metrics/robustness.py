@@ -54,6 +54,10 @@ class Figure:
         return cls(value) if math.isfinite(value) else cls(math.nan, "not_defined")
 
 
+UNDEFINED: Final = Figure(math.nan, "not_defined")
+"""One for all, as most classes of a data set are absent from most slices."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """One corrupted cell's figure."""

@@ -1,14 +1,14 @@
 """The stage `score`: from predictions and truth to the tables `scores` and `examples`."""
 
+import contextlib
+import gc
 import json
-import multiprocessing
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from tasks import displacement, tables
+from tasks import displacement, processes, tables
 from tasks.errors import InputError
 from tasks.layout import Layout
 from tasks.metrics import MIX, ORACLE_DETECTION, assemble, attribution, cell, deployment, shift, trivial
@@ -25,7 +25,6 @@ from tasks.metrics.streams import streams
 from tasks.metrics.study import Key, Study
 from tasks.metrics.truth import GroundTruth, load
 from tasks.params import Params, Tracker
-from tasks.threads import for_processes
 
 
 def score(params: Params, layout: Layout, *, workers: int = 1, track: attribution.Track | None = None) -> None:
@@ -58,14 +57,27 @@ def score(params: Params, layout: Layout, *, workers: int = 1, track: attributio
         if track is not None:
             scored = _with_oracles(params, models, study, scored, track)
         floors = trivial.figures(layout.tables, study, rows)
-        scores = assemble.scores(params, models, requests, scored, rows, floors)
-        policy = deployment.document(params, scores)
+        with _uncollected():
+            scores = assemble.scores(params, models, requests, scored, rows, floors)
+            policy = deployment.document(params, scores)
         shifts = shift.table(params, truth, models, requests, scored, rows)
         tables.write("shifts", shifts, layout.scores / "shifts.parquet")
         tables.write("scores", scores, layout.scores / "scores.parquet")
     maps = {name: {kind: asdict(found) for kind, found in model.maps.items()} for name, model in models.items()}
     _write(maps, layout.scores / "class_map.json")
     _write(policy, layout.scores / "policy.json")
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without Python's search for cycles, which goes through all the rows again and again while they are made."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _write(content: Mapping[str, Any], path: Path) -> None:
@@ -128,7 +140,12 @@ _context: dict[str, Any] = {}
 def _prepare(params: Params, layout: Layout, models: Mapping[str, ModelFacts]) -> None:
     """Once a worker process."""
     truth = load(params, layout.tables)
-    _context.update(study=make_study(params, truth, _rows(models, truth)), models=models, sources=(params, layout))
+    _ready(params, layout, models, make_study(params, truth, _rows(models, truth)))
+
+
+def _ready(params: Params, layout: Layout, models: Mapping[str, ModelFacts], study: Study) -> None:
+    displaced = displacement.cells(layout.predictions)
+    _context.update(study=study, models=models, sources=(params, layout), displaced=displaced)
 
 
 def _work(
@@ -144,9 +161,11 @@ def _work(
 def _study_of(request: Request) -> Study:
     """What a cell is measured against: the truth, moved where its corruption moves what is seen."""
     study: Study = _context["study"]
+    if (request.corruption, request.severity) not in _context["displaced"]:
+        return study
     _, layout = _context["sources"]
     waves = displacement.read(layout.predictions, request.corruption, request.severity)
-    return replace(study, truth=moved(study.truth, waves)) if waves else study
+    return replace(study, truth=moved(study.truth, waves))
 
 
 def _fit(model: ModelFacts) -> dict[str, Fitted]:
@@ -172,22 +191,13 @@ def _run(
     clean = [request for request in there if request.severity == 0]
     rest = [request for request in there if request.severity != 0]
     if workers <= 1 or len(there) <= 1:
-        _context.update(study=study, models=models, sources=(params, layout))
+        _ready(params, layout, models, study)
         try:
             return _in_order(clean, rest, map, study, put)
         finally:
             _context.clear()
-    pool = ProcessPoolExecutor(
-        min(workers, len(there)),
-        mp_context=multiprocessing.get_context("spawn"),  # forking a process that runs torch's threads may hang
-        initializer=_prepare,
-        initargs=(params, layout, models),
-    )
-    try:
-        with for_processes():
-            return _in_order(clean, rest, pool.map, study, put)
-    finally:
-        pool.shutdown(cancel_futures=True)  # after an error what waits is not begun
+    with processes.pool(min(workers, len(there)), _prepare, params, layout, models) as pool:
+        return _in_order(clean, rest, pool.map, study, put)
 
 
 def _in_order(

@@ -1,10 +1,11 @@
-"""The tables that cells give rows of, written as the cells come: memory holds one cell of them."""
+"""The tables that cells give rows of, written as the cells come: memory holds a few thousand rows of each."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from tasks import tables
@@ -12,6 +13,9 @@ from tasks.metrics.cell import Scored
 from tasks.metrics.requests import Request
 
 TABLES: Final = ("answers", "confusion", "examples", "matches", "reliability", "replicates", "switches")
+
+HELD: Final = 10_000
+"""From so many rows on a table's are written: of a cell alone there may be two, and each piece costs milliseconds."""
 
 
 @contextmanager
@@ -24,8 +28,12 @@ def streams(folder: Path) -> Iterator[Callable[[Request, Scored], None]]:
     new = not folder.exists()
     try:
         with ExitStack() as stack:
-            writers = {name: stack.enter_context(tables.stream(name, folder / f"{name}.parquet")) for name in TABLES}
-            yield lambda request, scored: _put(writers, request, scored)
+            held = {
+                name: _Held(stack.enter_context(tables.stream(name, folder / f"{name}.parquet"))) for name in TABLES
+            }
+            yield lambda request, scored: _put(held, request, scored)
+            for rows in held.values():
+                rows.write()
     except BaseException:
         if new:
             with suppress(OSError):  # somebody else has put something there
@@ -33,17 +41,38 @@ def streams(folder: Path) -> Iterator[Callable[[Request, Scored], None]]:
         raise
 
 
-def _put(writers: Mapping[str, Callable[[pd.DataFrame], None]], request: Request, scored: Scored) -> None:
-    place: dict[str, Any] = {
-        "model": request.model,
-        "corruption": request.corruption,
-        "family": request.family,
-        "severity": request.severity,
-    }
+class _Held:
+    """The rows of a table that are still to be written, and where they stand."""
+
+    def __init__(self, writer: Callable[[pd.DataFrame], None]) -> None:
+        self._writer = writer
+        self._rows: list[pd.DataFrame] = []
+        self._places: list[tuple[str, Request]] = []
+
+    def put(self, rows: pd.DataFrame, task: str, request: Request) -> None:
+        self._rows.append(rows)
+        self._places.append((task, request))
+        if sum(map(len, self._rows)) >= HELD:
+            self.write()
+
+    def write(self) -> None:
+        if not self._rows:
+            return
+        of = np.repeat(np.arange(len(self._rows)), [len(rows) for rows in self._rows])
+        places = pd.DataFrame(
+            [(task, r.model, r.corruption, r.family, r.severity) for task, r in self._places],
+            columns=["task", "model", "corruption", "family", "severity"],
+        )
+        rows = pd.concat(self._rows, ignore_index=True)
+        self._writer(pd.concat([rows, places.take(of).reset_index(drop=True)], axis=1))
+        self._rows, self._places = [], []
+
+
+def _put(held: dict[str, _Held], request: Request, scored: Scored) -> None:
     for task in scored.figures:
         for name, rows in {**scored.rows.get(task, {}), "replicates": _replicates(scored, task)}.items():
             if len(rows):
-                writers[name](rows.assign(task=task, **place))
+                held[name].put(rows, task, request)
 
 
 def _replicates(scored: Scored, task: str) -> pd.DataFrame:

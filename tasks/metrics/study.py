@@ -10,7 +10,7 @@ from tasks import tables
 from tasks.metrics import NOT_NEGATIVE, UNBOUNDED, WITHOUT_INTERVAL
 from tasks.metrics.plan import Row
 from tasks.metrics.resampling import Replicates, Resampler, Spread, interval
-from tasks.metrics.robustness import Figure
+from tasks.metrics.robustness import UNDEFINED, Figure
 from tasks.metrics.truth import GroundTruth
 from tasks.params import Policy
 
@@ -30,7 +30,7 @@ class Values:
         for metric, value in point.items():
             key = (slice_, class_, metric)
             self.point[key] = value
-            if metric in resampled and np.isfinite(value):
+            if metric in resampled and math.isfinite(value):
                 self.resampled[key] = resampled[metric]
 
     def share(self, twins: Mapping[str, str]) -> None:
@@ -71,8 +71,8 @@ class Study:
                 ends[key] = _bounded(key, values.point[key], float(a), float(b), spread, resampler)
         found = {}
         for key, value in values.point.items():
-            if not np.isfinite(value):
-                found[key] = Figure(math.nan, "not_defined")
+            if not math.isfinite(value):
+                found[key] = UNDEFINED
             elif key in ends or key not in rows or self._stands_alone(key, value, rows[key]):
                 kept = key[2] == tables.HEADLINE[task] and tables.ALL in key[:2]
                 found[key] = Figure(value, "ok", values.resampled.get(key) if kept else None, *ends.get(key, ()))

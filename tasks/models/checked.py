@@ -93,7 +93,7 @@ def _instances(
         if values is not None and (len(values) != len(boxes) or (values.ndim != 1 and name != "masks")):
             shape = f"({len(boxes)},)" if name != "masks" else f"({len(boxes)}, {height}, {width})"
             raise InputError(f"{name} should have the shape {shape} for {len(boxes)} boxes, got {values.shape}")
-    if len(scores) and not ((scores >= 0) & (scores <= 1)).all():  # NaN is neither
+    if len(scores) and not (scores.min() >= 0 and scores.max() <= 1):  # NaN is neither
         wrong = scores[~((scores >= 0) & (scores <= 1))][0]
         raise InputError(f"scores should lie between 0 and 1, got {wrong:g}: logits want a sigmoid or softmax")
     _known(class_ids, described["object"], "class_ids")

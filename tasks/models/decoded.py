@@ -17,7 +17,7 @@ from tasks.models.execution import to_device
 from tasks.models.logits import Classifier, Mapper
 from tasks.models.nms import suppress
 from tasks.models.outputs import Description, Output, Predictor, mark
-from tasks.models.preprocess import Placement, place, prepare_input
+from tasks.models.preprocess import Placement, place, prepare_inputs
 from tasks.models.raw import MaskValues, Raw, tensors_of, unfit
 from tasks.params import Model
 
@@ -78,15 +78,15 @@ class Detector:
         outputs: list[Output] = []
         for group in self._groups(frames):
             mark("preprocess")
-            prepared = [prepare_input(frame, self._model.input) for frame in group]
-            pixels = to_device(torch.stack([one for one, _ in prepared]), self._device)
+            pixels, placement = prepare_inputs(group, self._model.input)
+            pixels = to_device(pixels, self._device)
             mark("infer")
             said = self.network(pixels)
             mark("postprocess")
             tensors = tensors_of(said)
             for index, frame in enumerate(group):
                 own = {name: one[index : index + 1] for name, one in tensors.items()} if self._batched else tensors
-                outputs.append(self._finish(own, prepared[index][1], frame.shape))
+                outputs.append(self._finish(own, placement, frame.shape))
         return outputs
 
     def _groups(self, frames: Sequence[Frame]) -> Iterator[list[Frame]]:
@@ -115,11 +115,12 @@ class Detector:
             scores = found.scores[kept]
         else:
             kept, scores = suppress(found.boxes, found.scores, found.class_ids, model=model)
+        places, sure = kept.cpu().numpy(), scores.cpu().numpy()
         said = {
-            "boxes": placement.to_frame(found.boxes[kept].cpu().numpy().astype(np.float64)),
+            "boxes": placement.to_frame(found.boxes.cpu().numpy()[places].astype(np.float64)),
             # A sigmoid or a product that was rounded up is 1; logits are left for `checked` to refuse.
-            "scores": torch.where(scores <= 1 + OFF_ONE, scores.clamp(max=1), scores),
-            "class_ids": found.class_ids[kept],
+            "scores": np.where(sure <= 1 + OFF_ONE, np.minimum(sure, 1), sure),
+            "class_ids": found.class_ids.cpu().numpy()[places],
         }
         output = checked(said, shape, self._described, who=self._who)
         if found.masks is None:
@@ -169,10 +170,10 @@ class ClassMaps:
         outputs = []
         for frame in frames:
             mark("preprocess")
-            pixels, placement = prepare_input(frame, self._settings)
+            pixels, placement = prepare_inputs([frame], self._settings)
             size = (1, placement.input_height_px, placement.input_width_px)
             mark("infer")
-            said = self.network(to_device(pixels[None], self._device))
+            said = self.network(to_device(pixels, self._device))
             mark("postprocess")
             maps = list(tensors_of(said).values())
             if len(maps) != 1 or maps[0].is_floating_point() or tuple(maps[0].shape) != size:

@@ -53,7 +53,7 @@ def _yolox(raw: Raw) -> Found:
     if len(tensors) != 1 or tensors[0].ndim != 3 or len(tensors[0]) != 1 or tensors[0].shape[2] != 5 + raw.classes:
         raise raw.unfit("yolox", f"one output of shape (1, rows, {5 + raw.classes}) for {raw.classes} classes")
     boxes, scores, class_ids = yolox.decode(
-        tensors[0][0].cpu().numpy(),
+        tensors[0].cpu().numpy()[0],
         height_px=raw.height_px,
         width_px=raw.width_px,
         score_threshold=raw.score_threshold,

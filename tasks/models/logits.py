@@ -9,7 +9,7 @@ import torch
 
 from tasks.models.execution import to_device
 from tasks.models.outputs import Output, mark, whole_frame
-from tasks.models.preprocess import place, prepare_input
+from tasks.models.preprocess import prepare_inputs
 from tasks.params import ModelInput
 
 Frame = npt.NDArray[np.uint8]
@@ -46,8 +46,8 @@ class Mapper:
         for group in alike(frames, self._device):
             mark("preprocess")
             height, width = group[0].shape[:2]
-            placement = place(height, width, self._settings)
-            pixels = _stacked(group, self._settings, self._device)
+            pixels, placement = prepare_inputs(group, self._settings)
+            pixels = to_device(pixels, self._device)
             mark("infer")
             logits = self.network(pixels)
             mark("postprocess")
@@ -74,13 +74,9 @@ class Classifier:
         outputs: list[Output] = []
         for group in alike(frames, self._device):
             mark("preprocess")
-            pixels = _stacked(group, self._settings, self._device)
+            pixels = to_device(prepare_inputs(group, self._settings)[0], self._device)
             mark("infer")
             logits = self.network(pixels)
             mark("postprocess")
             outputs.extend(whole_frame(probabilities=row) for row in logits.float().softmax(dim=1).cpu().numpy())
         return outputs
-
-
-def _stacked(frames: Sequence[Frame], settings: ModelInput, device: torch.device) -> torch.Tensor:
-    return to_device(torch.stack([prepare_input(frame, settings)[0] for frame in frames]), device)

@@ -17,7 +17,7 @@ from tasks.models.decoded import predictor
 from tasks.models.outputs import Description, Predictor
 from tasks.params import Model
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 BATCH_TOLERANCE: Final = 1e-5
 """Largest difference, relative to the largest output, that a batched run may show against one frame at a time."""

@@ -1,8 +1,11 @@
 """From a frame to a network's input and back: resizing, cropping, channels, scaling, padding, as params declare."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -114,6 +117,7 @@ def check_input(settings: ModelInput) -> None:
         raise InputError(f"input.resize '{settings.resize}' needs input.size: [height, width].")
 
 
+@lru_cache(maxsize=64)
 def place(height_px: int, width_px: int, settings: ModelInput) -> Placement:
     """Where a frame of this size comes to lie under `settings`.
 
@@ -179,30 +183,56 @@ def _place_by_shorter_side(height_px: int, width_px: int, settings: ModelInput) 
     )
 
 
-def prepare_input(frame: npt.NDArray[np.uint8], settings: ModelInput) -> tuple[torch.Tensor, Placement]:
-    """A frame, uint8 RGB (H, W, 3), as the network's input, float32 (3, height, width), and where it lies in there.
+def prepare_inputs(frames: Sequence[npt.NDArray[np.uint8]], settings: ModelInput) -> tuple[torch.Tensor, Placement]:
+    """Frames of one size as the network's input, and where they lie in there.
 
     Bilinear resizing, rounded to whole values, without smoothing as OpenCV's default, on which many detectors are
     trained, or with it (`antialias`, as Pillow's and torchvision's); padding or cropping; the declared channel order;
     then `(value * scale - mean) / std`, mean and std in that order.
+
+    Args:
+        frames: uint8 RGB (H, W, 3), one or more; left as they are.
+        settings: As declared.
+
+    Returns:
+        float32 (N, 3, height, width), and the placement of every frame.
     """
-    placement = place(frame.shape[0], frame.shape[1], settings)
-    pixels = torch.tensor(frame).permute(2, 0, 1).unsqueeze(0).float()  # a copy: frames may be read-only
-    inner = (placement.height_px, placement.width_px)
-    if tuple(pixels.shape[2:]) != inner:
-        pixels = functional.interpolate(
-            pixels, size=inner, mode="bilinear", align_corners=False, antialias=settings.antialias
-        ).round_()
+    placement = place(frames[0].shape[0], frames[0].shape[1], settings)
     height, width = placement.input_height_px, placement.input_width_px
-    if (height, width) != inner:
-        left, top = placement.offset_x, placement.offset_y
-        margins = (left, width - inner[1] - left, top, height - inner[0] - top)  # below 0 they cut
-        pixels = functional.pad(pixels, margins, value=float(settings.pad))
-    values = (pixels[0].flip(0) if settings.channels == "bgr" else pixels[0]).contiguous()
+    top, left = max(placement.offset_y, 0), max(placement.offset_x, 0)
+    bottom, right = placement.offset_y + placement.height_px, placement.offset_x + placement.width_px
+    pixels = torch.empty((len(frames), 3, height, width), dtype=torch.float32)
+    values: npt.NDArray[np.float32] = pixels.numpy()  # the same memory
+    for margin in (values[:, :, :top], values[:, :, bottom:], values[..., :left], values[..., right:]):
+        margin[...] = settings.pad
+    inner = values[:, :: -1 if settings.channels == "bgr" else 1, top:bottom, left:right]
+    seen = (
+        slice(top - placement.offset_y, height - placement.offset_y),
+        slice(left - placement.offset_x, width - placement.offset_x),
+    )  # the rest is cropped away
+    for frame, planes in zip(frames, inner, strict=True):
+        planes[...] = _resize(frame, placement, settings)[seen].transpose(2, 0, 1)
     if settings.scale != 1:
         values /= 1 / settings.scale  # divided: 1/255 is then, to the digit, the division by 255 of the libraries
     if any(settings.mean):
-        values -= torch.tensor(settings.mean).reshape(3, 1, 1)
+        values -= np.array(settings.mean, np.float32)[:, None, None]
     if any(one != 1 for one in settings.std):
-        values /= torch.tensor(settings.std).reshape(3, 1, 1)
-    return values, placement
+        values /= np.array(settings.std, np.float32)[:, None, None]
+    return pixels, placement
+
+
+def _resize(frame: npt.NDArray[np.uint8], placement: Placement, settings: ModelInput) -> npt.NDArray[Any]:
+    """A frame at the size (h, w, 3) that it has in the input, in whole values: by the library that its kind of resizing
+    comes from, whose float32 decides the ties of rounding.
+    """
+    height, width = placement.height_px, placement.width_px
+    if frame.shape[:2] == (height, width):
+        return frame
+    if settings.resize in ("letterbox", "letterbox_top_left") and not settings.antialias:
+        # From 16 bits OpenCV computes in float32 and rounds; from 8 bits with weights of 11 bits.
+        return np.asarray(cv2.resize(frame.astype(np.uint16), (width, height), interpolation=cv2.INTER_LINEAR))
+    pixels = torch.tensor(frame).permute(2, 0, 1).unsqueeze(0).float()  # a copy: frames may be read-only
+    resized = functional.interpolate(
+        pixels, size=(height, width), mode="bilinear", align_corners=False, antialias=settings.antialias
+    ).round_()
+    return resized[0].permute(1, 2, 0).numpy()

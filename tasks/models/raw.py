@@ -90,7 +90,10 @@ def tensors_of(said: Any) -> dict[str, torch.Tensor]:
     if not isinstance(found, Mapping):
         return {}
     tensors = {str(name): one for name, one in found.items() if isinstance(one, torch.Tensor)}
-    return {name: one.float() if one.is_floating_point() else one for name, one in tensors.items()}
+    return {
+        name: one.float() if one.dtype.is_floating_point and one.dtype != torch.float32 else one
+        for name, one in tensors.items()
+    }
 
 
 def boxes_and(word: str, shapes: Mapping[str, tuple[Any, ...]]) -> tuple[str, str] | None:

@@ -18,7 +18,7 @@ from tasks.models.execution import PLAIN, Execution, steered
 from tasks.models.outputs import Description, Predictor
 from tasks.params import Model
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 def check(model: Model) -> None:

@@ -26,7 +26,7 @@ from tasks.models.state import read_state
 from tasks.models.torchvision_networks import BOX_HEAD, NETWORKS, Network
 from tasks.params import Model
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 _KIND: Final = {"detection": "object", "instance": "object", "semantic": "semantic", "classification": "label"}
 

@@ -10,6 +10,9 @@ from tasks.errors import InputError
 STRIDES = (8, 16, 32)
 """Pixels of the input per grid cell, in the order of the rows."""
 
+MOST = 2
+"""No probability is higher, however it was rounded."""
+
 
 def decode(
     output: npt.NDArray[np.float32], *, height_px: int, width_px: int, score_threshold: float
@@ -40,13 +43,18 @@ def decode(
             f"of {width_px}x{height_px} px, got shape {output.shape}; is it another network, or already decoded"
         )
     cells, strides = _cells(tuple(grids))
-    class_ids = output[:, 5:].argmax(axis=1)
-    scores = output[:, 4] * output[np.arange(rows), 5 + class_ids]
-    kept = np.flatnonzero(scores > score_threshold)
+    objectness, probabilities = output[:, 4], output[:, 5:]
+    # Most rows are below the threshold whatever their class is, for a probability is at most 1.
+    hopeless = (objectness >= 0) & (objectness * MOST <= score_threshold)
+    left = np.flatnonzero(~hopeless)
+    class_ids = probabilities[left].argmax(axis=1)
+    scores = objectness[left] * probabilities[left, class_ids]
+    above = scores > score_threshold
+    kept = left[above]
     centres = (output[kept, :2] + cells[kept]) * strides[kept]
     half = np.exp(output[kept, 2:4]) * strides[kept] / 2
     boxes = np.concatenate([centres - half, centres + half], axis=1)
-    return boxes.astype(np.float32), scores[kept].astype(np.float32), class_ids[kept].astype(np.int64)
+    return boxes.astype(np.float32), scores[above].astype(np.float32), class_ids[above].astype(np.int64)
 
 
 @lru_cache(maxsize=16)

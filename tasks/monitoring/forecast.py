@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -208,18 +209,31 @@ def ready(params: Params, layout: Layout, model: str, folder: Path) -> Forecaste
     Raises:
         InputError: as `fit`.
     """
-    digest = hashlib.sha256(f"{VERSION} {model} {params.dataset!r} {params.metrics.confidence}".encode())
-    for path in (layout.predictions / "quality.parquet", layout.scores / "scores.parquet"):
-        digest.update(path.read_bytes() if path.exists() else b"")
-    path = folder / f"{digest.hexdigest()[:32]}.json"
+    path = _kept(params, layout, model, folder)
     if path.exists():
         try:
             return load(path)
         except InputError:  # damaged: fitted again
             pass
-    fitted = fit(params, layout, model)
-    fitted.save(path)
-    return fitted
+    found = fit(params, layout, model)
+    found.save(path)
+    return found
+
+
+def fitted(params: Params, layout: Layout, model: str, folder: Path) -> datetime | None:
+    """When `ready`, which takes the same arguments, fitted what it reads; None where it has yet to."""
+    try:
+        return datetime.fromtimestamp(_kept(params, layout, model, folder).stat().st_mtime, UTC)
+    except FileNotFoundError:
+        return None
+
+
+def _kept(params: Params, layout: Layout, model: str, folder: Path) -> Path:
+    """Where the forecaster of a run is kept: another name for each run that gives another one."""
+    digest = hashlib.sha256(f"{VERSION} {model} {params.dataset!r} {params.metrics.confidence}".encode())
+    for path in (layout.predictions / "quality.parquet", layout.scores / "scores.parquet"):
+        digest.update(path.read_bytes() if path.exists() else b"")
+    return folder / f"{digest.hexdigest()[:32]}.json"
 
 
 def fit(params: Params, layout: Layout, model: str) -> Forecaster:

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from tasks import tables
+from tasks import tables, terms
 from tasks.metrics.deployment import FALL_BACK
 from tasks.monitoring import drift
 from tasks.monitoring.alert_records import INBOX, Signal
@@ -113,7 +113,7 @@ def missed(
     Args:
         last_completed: when the last scan did; None: none ever.
         now: with a time zone.
-        since: counts in its place, where scans began to be scheduled later or none has completed.
+        since: counts in its place where it is later: scans are due since then, or could not complete before.
         interval_s: between the starts of two scans.
         missed_scans: `footage.missed_scans` of params.
     """
@@ -222,8 +222,8 @@ def _forecast(
         )
         limit, source = allowed(str(metric), naive, gates, settings)
         told = (
-            f"expected {metric} {value:.3f} [{low:.3f}, {high:.3f}], {naive - value:.3f} below clean {naive:.3f}, "
-            f"where {limit:.3f} is allowed by {source}{_like(nearest)}"
+            f"expected {terms.metric(str(metric))} {value:.3f} [{low:.3f}, {high:.3f}], {naive - value:.3f} below "
+            f"clean {naive:.3f}, where {limit:.3f} is allowed by {source}{_like(nearest)}"
         )
         found.append((
             (naive - value) / limit,

@@ -5,9 +5,6 @@
 """
 
 from tasks.quality.frame import FEATURES, VERSION, Features, features
-from tasks.quality.luma import BLOCK_PX, LEAST_STEP, Pixels, Quality, blockiness, measure, noise, sharpness
+from tasks.quality.luma import Pixels, Quality, measure
 
-__all__ = [
-    "BLOCK_PX", "FEATURES", "LEAST_STEP", "VERSION", "Features", "Pixels", "Quality", "blockiness", "features",
-    "measure", "noise", "sharpness",
-]  # fmt: skip
+__all__ = ["FEATURES", "VERSION", "Features", "Pixels", "Quality", "features", "measure"]

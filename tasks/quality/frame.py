@@ -8,6 +8,8 @@ were prepared before stay valid.
 """
 
 import math
+from collections.abc import Sequence
+from itertools import combinations
 from typing import Final, NamedTuple
 
 import cv2
@@ -98,32 +100,33 @@ def features(frame: Pixels) -> Features:
         >>> flat.brightness, flat.blur, round(flat.haze, 3), flat.entropy, flat.flat_share
         (100.0, 1.0, 0.392, 0.0, 1.0)
     """
-    five = luma.measure(frame)
-    grey = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8)
+    seen = luma.layers(frame)
+    five = luma.measured(seen)
     small = _small(frame)
     small_grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
-    median = np.asarray(cv2.medianBlur(np.ascontiguousarray(grey), 3), np.uint8)
-    shares = _histogram(grey) / grey.size
-    seen = shares[shares > 0]
+    channels = [np.asarray(channel, np.uint8) for channel in cv2.split(small)]
+    median = np.asarray(cv2.medianBlur(seen.luma, 3), np.uint8)
+    shares = _histogram(seen.luma) / seen.luma.size
+    levels = shares[shares > 0]
     edge_density, anisotropy = _edges(small_grey)
     cast_a, cast_b = _cast(small)
     return Features(
         *five,
         blur=blur(median),
-        detail=_detail(grey, five.sharpness),
-        haze=_haze(small),
+        detail=_detail(seen.luma, five.sharpness),
+        haze=_haze(channels),
         dark_share=float(shares[:DARK].sum()),
         bright_share=float(shares[BRIGHT:].sum()),
-        entropy=max(0.0, float(-(seen * np.log2(seen)).sum())),
+        entropy=max(0.0, float(-(levels * np.log2(levels)).sum())),
         cast_a=cast_a,
         cast_b=cast_b,
-        colourfulness=_colourfulness(small),
-        grain=_grain(grey),
-        impulses=_impulses(grey, median),
+        colourfulness=_colourfulness(channels),
+        grain=_grain(seen.texture),
+        impulses=_impulses(seen.luma, median),
         edge_density=edge_density,
         local_contrast=_local_contrast(small_grey),
         anisotropy=anisotropy,
-        flat_share=_flat_share(grey),
+        flat_share=_flat_share(seen.steps),
     )
 
 
@@ -152,16 +155,21 @@ def blur(grey: Pixels) -> float:
     if min(grey.shape) < 3:
         return math.nan
     worst = 0.0
-    for axis in (0, 1):
-        blurred = cv2.blur(grey, (1, 9) if axis == 0 else (9, 1), borderType=cv2.BORDER_REPLICATE)
-        steps, after = (
-            cv2.absdiff(one[1:], one[:-1]) if axis == 0 else cv2.absdiff(one[:, 1:], one[:, :-1])
-            for one in (grey, blurred)
-        )
+    for one in (grey, np.asarray(cv2.transpose(grey), np.uint8)):
+        blurred = _column_means(one)
+        steps, after = cv2.absdiff(one[1:], one[:-1]), cv2.absdiff(blurred[1:], blurred[:-1])
         had = cv2.sumElems(steps)[0]
         lost = cv2.sumElems(cv2.subtract(steps, after))[0]  # below 0 is 0
         worst = max(worst, 1 - lost / had if had else 1.0)
     return worst
+
+
+def _column_means(grey: Pixels) -> Pixels:
+    """Means over 9 px within columns, rounded. Four columns go as the channels of one: OpenCV takes half as long."""
+    height, width = grey.shape
+    wide = cv2.copyMakeBorder(grey, 0, 0, 0, -width % 4, cv2.BORDER_REPLICATE).reshape(height, -1, 4)
+    means = cv2.blur(wide, (1, 9), borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(means, np.uint8).reshape(height, -1)[:, :width]
 
 
 def _detail(grey: Pixels, fine: float) -> float:
@@ -180,13 +188,13 @@ def _detail(grey: Pixels, fine: float) -> float:
     return 0.5 * math.log2(fine / coarse) if fine > 0 and coarse > 0 else math.nan
 
 
-def _haze(small: Pixels) -> float:
+def _haze(channels: Sequence[Pixels]) -> float:
     """Mean of the dark channel, 0..1: the least of R, G and B within patches.
 
     Source: K. He, J. Sun, X. Tang, "Single image haze removal using dark channel prior", CVPR 2009: without haze it is
     near 0 everywhere but in the sky and on white things.
     """
-    darkest = cv2.min(cv2.min(*cv2.split(small)[:2]), cv2.split(small)[2])
+    darkest = cv2.min(cv2.min(channels[0], channels[1]), channels[2])
     return float(cv2.mean(cv2.erode(darkest, np.ones((PATCH_PX, PATCH_PX), np.uint8)))[0]) / 255
 
 
@@ -200,31 +208,31 @@ def _cast(small: Pixels) -> tuple[float, float]:
     return a - 128, b - 128
 
 
-def _colourfulness(small: Pixels) -> float:
+def _colourfulness(channels: Sequence[Pixels]) -> float:
     """Spread of the opponent colours plus 0.3 of their mean's distance from grey.
 
     Source: D. Hasler, S. Suesstrunk, "Measuring colourfulness in natural images", SPIE 5007, 2003, eq. 1: M(3).
     """
-    red, green, blue = (np.asarray(channel, np.int16) for channel in cv2.split(small))
-    spread = mean = 0.0
-    for opponent in (red - green, 0.5 * (red + green) - blue):
-        middle, deviation = cv2.meanStdDev(opponent.astype(np.float32))
-        spread, mean = spread + float(deviation[0, 0]) ** 2, mean + float(middle[0, 0]) ** 2
-    return math.sqrt(spread) + 0.3 * math.sqrt(mean)
+    each = 1 / channels[0].size
+    red, green, blue = (cv2.sumElems(channel)[0] for channel in channels)
+    rg, rb, gb = (round(cv2.norm(one, other, cv2.NORM_L2SQR)) for one, other in combinations(channels, 2))
+    means = (red - green) * each, ((red + green) / 2 - blue) * each
+    # Squares of (R + G) / 2 - B from those of differences: (R + G - 2 B)^2 = 2 (R - B)^2 + 2 (G - B)^2 - (R - G)^2.
+    squares = rg * each, (2 * rb + 2 * gb - rg) / 4 * each
+    spread = sum(max(0.0, square - mean * mean) for square, mean in zip(squares, means, strict=True))
+    return math.sqrt(spread) + 0.3 * math.hypot(*means)
 
 
-def _grain(grey: Pixels) -> float:
+def _grain(texture: npt.NDArray[np.int16]) -> float:
     """As `luma.noise`, by the median of the filter's response rather than its mean: texture and edges, where they are
-    less than half of the frame, hardly count. NaN below 3x3 px; 63 at most, where the response ends.
+    less than half of the frame, hardly count. NaN where it is empty; 63 at most, where the response ends.
 
     Source: D. L. Donoho, I. M. Johnstone, "Ideal spatial adaptation by wavelet shrinkage", Biometrika 81 (3), 1994:
     sigma as the median absolute value of the finest detail over 0.6745.
     """
-    if min(grey.shape) < 3:
+    if not texture.size:
         return math.nan
-    kernel = np.array([1, -2, 1], np.float32)
-    response = cv2.sepFilter2D(grey, cv2.CV_16S, kernel, kernel)[1:-1, 1:-1]
-    counts = _histogram(np.asarray(cv2.convertScaleAbs(response), np.uint8)).cumsum()
+    counts = _histogram(np.asarray(cv2.convertScaleAbs(texture), np.uint8)).cumsum()
     half = counts[-1] / 2
     level = int(np.searchsorted(counts, half))
     below = counts[level - 1] if level else 0.0
@@ -251,7 +259,8 @@ def _edges(small: Pixels) -> tuple[float, float]:
     """
     if min(small.shape) < 3:
         return math.nan, math.nan
-    x, y = (cv2.Sobel(small, cv2.CV_32F, *order, scale=1 / 8)[1:-1, 1:-1] for order in ((1, 0), (0, 1)))
+    gradients = (cv2.Sobel(small, cv2.CV_32F, *order, scale=1 / 8)[1:-1, 1:-1] for order in ((1, 0), (0, 1)))
+    x, y = (np.ascontiguousarray(one) for one in gradients)
     share = np.count_nonzero(cv2.magnitude(x, y) >= EDGE) / x.size
     xx, yy, xy = (float(np.vdot(one, other)) for one, other in ((x, x), (y, y), (x, y)))
     return share, math.hypot(xx - yy, 2 * xy) / (xx + yy) if xx + yy else 0.0
@@ -271,11 +280,10 @@ def _local_contrast(small: Pixels) -> float:
     return float(np.sqrt(np.maximum(square - mean * mean, 0)).mean())
 
 
-def _flat_share(grey: Pixels) -> float:
+def _flat_share(steps: tuple[Pixels, Pixels]) -> float:
     """Coding that leaves out detail makes neighbours equal, as do black and clipped parts. NaN for one pixel.
 
     Source: as `luma.blockiness` (activity), here as how often there is none.
     """
-    pairs = [pair for pair in ((grey[1:], grey[:-1]), (grey[:, 1:], grey[:, :-1])) if pair[0].size]
-    n = sum(ahead.size for ahead, _ in pairs)
-    return 1 - sum(cv2.countNonZero(cv2.absdiff(*pair)) for pair in pairs) / n if n else math.nan
+    n = sum(one.size for one in steps)
+    return 1 - sum(cv2.countNonZero(one) for one in steps if one.size) / n if n else math.nan

@@ -41,6 +41,20 @@ class Quality(NamedTuple):
     blockiness: float
 
 
+class Layers(NamedTuple):
+    """What the measurements of one frame are taken from, each made once; empty: the frame is too small for it.
+
+    Attributes:
+        luma: uint8 (H, W).
+        texture: luma less flat parts, slopes and straight edges, int16 (H - 2, W - 2): see `noise`.
+        steps: absolute differences of neighbours in luma, uint8, within columns (H - 1, W) and within rows (H, W - 1).
+    """
+
+    luma: Pixels
+    texture: npt.NDArray[np.int16]
+    steps: tuple[Pixels, Pixels]
+
+
 def measure(frame: Pixels) -> Quality:
     """All measurements of `frame`, uint8 RGB (H, W, 3); it is not changed.
 
@@ -51,11 +65,29 @@ def measure(frame: Pixels) -> Quality:
         >>> measure(np.full((64, 64, 3), 100, np.uint8))
         Quality(brightness=100.0, contrast=0.0, sharpness=0.0, noise=0.0, blockiness=1.0)
     """
+    return measured(layers(frame))
+
+
+def layers(frame: Pixels) -> Layers:
+    """The layers of `frame`, uint8 RGB (H, W, 3).
+
+    Raises:
+        ValueError: it is of another type or shape, or holds no pixel.
+    """
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.size == 0:
         raise ValueError(f"expected a uint8 frame (H, W, 3), got {frame.dtype} {frame.shape}")
     luma = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8)
-    mean, deviation = cv2.meanStdDev(luma)
-    return Quality(float(mean[0, 0]), float(deviation[0, 0]), sharpness(luma), noise(luma), blockiness(luma))
+    texture = cv2.sepFilter2D(luma, cv2.CV_16S, _SECOND_DIFFERENCE, _SECOND_DIFFERENCE)[1:-1, 1:-1]
+    pairs = (luma[1:], luma[:-1]), (luma[:, 1:], luma[:, :-1])
+    columns, rows = (np.asarray(cv2.absdiff(*pair) if pair[0].size else pair[0], np.uint8) for pair in pairs)
+    return Layers(luma, np.asarray(texture, np.int16), (columns, rows))
+
+
+def measured(seen: Layers) -> Quality:
+    """All measurements of the frame that `seen` is of."""
+    mean, deviation = cv2.meanStdDev(seen.luma)
+    brightness, contrast = float(mean[0, 0]), float(deviation[0, 0])
+    return Quality(brightness, contrast, sharpness(seen.luma), noise(seen.texture), blockiness(seen.steps))
 
 
 def sharpness(luma: Pixels) -> float:
@@ -71,11 +103,13 @@ def sharpness(luma: Pixels) -> float:
     if min(luma.shape) < 3:
         return math.nan
     filtered = cv2.filter2D(luma, cv2.CV_16S, _LAPLACIAN)[1:-1, 1:-1]
-    return float(cv2.meanStdDev(filtered)[1][0, 0]) ** 2
+    # By two sums of whole numbers: cv2.meanStdDev, which takes them too, is several times as slow at int16.
+    mean, square = cv2.sumElems(filtered)[0] / filtered.size, cv2.norm(filtered, cv2.NORM_L2SQR) / filtered.size
+    return float(max(0.0, square - mean * mean))
 
 
-def noise(luma: Pixels) -> float:
-    """Standard deviation of white noise in `luma`, uint8 (H, W), in grey levels; NaN below 3x3 px.
+def noise(texture: npt.NDArray[np.int16]) -> float:
+    """Standard deviation of white noise in luma, grey levels, by the texture of `Layers`; NaN where that is empty.
 
     The difference of two Laplacians, N = [1 -2 1]^T [1 -2 1], removes flat parts, slopes and straight edges; what is
     left of Gaussian noise has the mean absolute value 6 sigma sqrt(2 / pi). Fine texture is taken for noise: the
@@ -84,15 +118,13 @@ def noise(luma: Pixels) -> float:
 
     Source: J. Immerkaer, "Fast Noise Variance Estimation", Computer Vision and Image Understanding 64 (2), 1996.
     """
-    height, width = luma.shape
-    if min(height, width) < 3:
+    if not texture.size:
         return math.nan
-    filtered = cv2.sepFilter2D(luma, cv2.CV_16S, _SECOND_DIFFERENCE, _SECOND_DIFFERENCE)[1:-1, 1:-1]
-    return float(math.sqrt(math.pi / 2) * cv2.norm(filtered, cv2.NORM_L1) / (6 * (width - 2) * (height - 2)))
+    return float(math.sqrt(math.pi / 2) * cv2.norm(texture, cv2.NORM_L1) / (6 * texture.size))
 
 
-def blockiness(luma: Pixels) -> float:
-    """Mean absolute step of `luma`, uint8 (H, W), across the borders of 8x8 blocks over that within blocks.
+def blockiness(steps: tuple[Pixels, Pixels]) -> float:
+    """Mean absolute step in luma across the borders of 8x8 blocks over that within blocks, by the steps of `Layers`.
 
     Steps are those between neighbours, along rows and along columns together. About 1 without blocks, and 1 of a frame
     of one level. The grid starts at the frame's first pixel: a picture that was cut or resized after it was coded has
@@ -103,16 +135,15 @@ def blockiness(luma: Pixels) -> float:
     """
     across = within = 0.0
     n_across = n_within = 0
-    for axis in (0, 1):
-        if luma.shape[axis] < 2:
+    for axis, of_axis in enumerate(steps):
+        if not of_axis.size:
             continue
-        ahead, behind = (luma[1:], luma[:-1]) if axis == 0 else (luma[:, 1:], luma[:, :-1])
-        steps = cv2.reduce(cv2.absdiff(ahead, behind), 1 - axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel()
-        borders = steps[BLOCK_PX - 1 :: BLOCK_PX]
+        sums = cv2.reduce(of_axis, 1 - axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel()
+        borders = sums[BLOCK_PX - 1 :: BLOCK_PX]
         across += float(borders.sum())
-        within += float(steps.sum()) - float(borders.sum())
-        n_across += borders.size * luma.shape[1 - axis]
-        n_within += (steps.size - borders.size) * luma.shape[1 - axis]
+        within += float(sums.sum()) - float(borders.sum())
+        n_across += borders.size * of_axis.shape[1 - axis]
+        n_within += (sums.size - borders.size) * of_axis.shape[1 - axis]
     if not n_across:
         return math.nan
     if across == within == 0:

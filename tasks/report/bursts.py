@@ -4,9 +4,9 @@ from typing import Any, Final
 
 import pandas as pd
 
-from tasks import tables
+from tasks import tables, terms
 from tasks.params import Params
-from tasks.report import numbers, terms, wording
+from tasks.report import numbers, wording
 
 PARTS: Final = ("before", "during", "after")
 

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import pandas as pd
 
-from tasks import tables
+from tasks import tables, terms
 from tasks.params import Params
-from tasks.report import by_severity, figures, numbers, policy_tables, reliability, terms, wording
+from tasks.report import by_severity, figures, numbers, policy_tables, reliability, wording
 
 Content = dict[str, Any]
 Charts = dict[str, figures.Figure]

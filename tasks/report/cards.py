@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import pandas as pd
 
+from tasks import terms
 from tasks.errors import InputError
 from tasks.params import Params
-from tasks.report import card_tags, terms, wording
+from tasks.report import card_tags, wording
 
 STATES: Final = (
     ("truth", "matched", "truth-matched", "truth, found"),

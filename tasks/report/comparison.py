@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from tasks import tables
+from tasks import tables, terms
 from tasks.params import Params
-from tasks.report import companions, differences, figures, heatmaps, metric_changes, numbers, takeaways, terms, wording
+from tasks.report import companions, differences, figures, heatmaps, metric_changes, numbers, takeaways, wording
 
 Content = dict[str, Any]
 

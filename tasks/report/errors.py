@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import pandas as pd
 
-from tasks import tables
+from tasks import tables, terms
 from tasks.params import Params
-from tasks.report import by_severity, confusions, figures, grids, numbers, terms, wording
+from tasks.report import by_severity, confusions, figures, grids, numbers, wording
 
 Content = dict[str, Any]
 

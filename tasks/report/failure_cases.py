@@ -6,10 +6,10 @@ from typing import Final
 
 import pandas as pd
 
-from tasks import slices, tables
+from tasks import slices, tables, terms
 from tasks.layout import Layout
 from tasks.params import FailureRule, Params
-from tasks.report import terms, wording
+from tasks.report import wording
 from tasks.report.commands import example
 from tasks.report.summary import markdown_code, markdown_table, markdown_text
 

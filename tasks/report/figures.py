@@ -11,8 +11,8 @@ from typing import Any, Final
 import pandas as pd
 import plotly.graph_objects as go
 
-from tasks import tables
-from tasks.report import numbers, terms, wording
+from tasks import tables, terms
+from tasks.report import numbers, wording
 
 HUES: Final = ("#0077BB", "#CC3311", "#009988", "#EE3377")
 """Each at least 3:1 on white and on the dark page."""

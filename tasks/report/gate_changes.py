@@ -6,8 +6,9 @@ from typing import Any, Final
 import pandas as pd
 
 from tasks import gates as rules
+from tasks import terms
 from tasks.errors import InputError
-from tasks.report import terms, verdict, wording
+from tasks.report import verdict, wording
 from tasks.report.shared import Revision
 
 _KEYS: Final = ("rule", "task", "metric", "corruption", "family", "severity", "slice", "class")

@@ -6,12 +6,12 @@ from typing import Any, Final
 
 import pandas as pd
 
-from tasks import tables
+from tasks import tables, terms
 from tasks.gates import budget
 from tasks.metrics import latency as measured
 from tasks.metrics.robustness import Figure
 from tasks.params import Params
-from tasks.report import amounts, by_severity, figures, latency_charts, numbers, terms, verdict, wording
+from tasks.report import amounts, by_severity, figures, latency_charts, numbers, verdict, wording
 
 Content = dict[str, Any]
 Charts = dict[str, figures.Figure]

@@ -5,8 +5,9 @@ from typing import Any, Final
 
 import pandas as pd
 
+from tasks import terms
 from tasks.metrics import latency as measured
-from tasks.report import amounts, terms
+from tasks.report import amounts
 from tasks.report.revisions import shortened
 from tasks.report.shared import Revision
 

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import pandas as pd
 
-from tasks import tables
+from tasks import tables, terms
 from tasks.metrics import DIAGNOSTICS, LOWER_IS_BETTER, METRICS
-from tasks.report import companions, differences, terms, wording
+from tasks.report import companions, differences, wording
 
 BETTER: Final = "better"
 WORSE: Final = "worse"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from tasks import tables
+from tasks import tables, terms
 from tasks.layout import slug
 from tasks.params import Params
 from tasks.report import (
@@ -27,7 +27,6 @@ from tasks.report import (
     shell,
     shift,
     slice_table,
-    terms,
     wording,
 )
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from tasks import tables
+from tasks import tables, terms
 from tasks.params import Params
 from tasks.report import (
     cards,
@@ -21,7 +21,6 @@ from tasks.report import (
     revision_summary,
     sections,
     shell,
-    terms,
     trade,
     wording,
 )

@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from tasks import tables
-from tasks.report import commands, differences, metric_changes, numbers, terms, wording
+from tasks import tables, terms
+from tasks.report import commands, differences, metric_changes, numbers, wording
 from tasks.report.revisions import Comparison
 from tasks.report.summary import markdown_code, markdown_table, markdown_text
 

@@ -5,12 +5,12 @@ from typing import Any, Final
 
 import pandas as pd
 
-from tasks import tables
+from tasks import tables, terms
 from tasks.gates import budget
 from tasks.layout import slug
 from tasks.metrics.robustness import Figure
 from tasks.params import Params
-from tasks.report import figures, heatmaps, numbers, takeaways, terms, verdict, wording
+from tasks.report import figures, heatmaps, numbers, takeaways, verdict, wording
 
 Content = dict[str, Any]
 

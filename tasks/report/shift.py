@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import pandas as pd
 
-from tasks import slices, tables
+from tasks import slices, tables, terms
 from tasks.params import Params
-from tasks.report import by_severity, numbers, terms, wording
+from tasks.report import by_severity, numbers, wording
 from tasks.report.by_severity import Point
 from tasks.report.shift_charts import HEIGHT, chart
 from tasks.report.shift_rows import Known, known

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import plotly.graph_objects as go
 
-from tasks import tables
-from tasks.report import figures, terms, wording
+from tasks import tables, terms
+from tasks.report import figures, wording
 from tasks.report.by_severity import Point
 from tasks.report.shift_rows import Known
 

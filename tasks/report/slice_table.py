@@ -5,8 +5,9 @@ from typing import Any, Final
 
 import pandas as pd
 
+from tasks import terms
 from tasks.params import Params
-from tasks.report import companions, numbers, takeaways, terms, wording
+from tasks.report import companions, numbers, takeaways, wording
 
 _CLEAN: Final = ("clean_difference", "clean_difference_low", "clean_difference_high")
 _MPC: Final = ("mpc_difference", "mpc_difference_low", "mpc_difference_high")

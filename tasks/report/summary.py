@@ -6,9 +6,9 @@ from typing import Final
 
 import pandas as pd
 
-from tasks import tables
+from tasks import tables, terms
 from tasks.params import Params
-from tasks.report import differences, numbers, shift, takeaways, terms, verdict, wording
+from tasks.report import differences, numbers, shift, takeaways, verdict, wording
 
 LIMIT: Final = 60_000
 """Characters; code hosts cut a comment off at 65,536."""

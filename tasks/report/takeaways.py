@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import pandas as pd
 
-from tasks import tables
-from tasks.report import differences, numbers, terms, wording
+from tasks import tables, terms
+from tasks.report import differences, numbers, wording
 
 
 def map_takeaway(rows: pd.DataFrame, model: str) -> str:

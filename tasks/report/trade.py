@@ -6,8 +6,8 @@ from typing import Any, Final
 import pandas as pd
 import plotly.graph_objects as go
 
-from tasks import tables
-from tasks.report import figures, numbers, terms, wording
+from tasks import tables, terms
+from tasks.report import figures, numbers, wording
 
 CORNERS: Final = (
     (1, 1, "right", "top", "better at both"),

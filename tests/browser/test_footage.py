@@ -135,6 +135,14 @@ def test_no_sideways_scrolling_on_a_telephone(browser, scanned, scheme):
     assert access.width_on_a_telephone(browser, scanned.as_uri(), scheme) <= access.TELEPHONE["width"]
 
 
+def test_how_far_forecasts_were_off_fits_a_telephone(page):
+    page.set_viewport_size(access.TELEPHONE)
+    table = page.locator("#validation-table")
+    table.scroll_into_view_if_needed()
+    assert table.locator("tbody tr:not(.group)").count() == 2
+    assert table.evaluate("(table) => table.scrollWidth <= table.parentElement.clientWidth")
+
+
 def test_readable_without_scripts(browser, scanned):
     context = browser.new_context(java_script_enabled=False, viewport={"width": 1280, "height": 900})
     page = context.new_page()

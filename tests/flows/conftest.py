@@ -1,17 +1,19 @@
 """One real Prefect server for all tests of the flows, and the command as a user runs it."""
 
+import importlib
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 from filelock import FileLock
 
-from flows import server
+from flows import runtime, server
 from tests.conftest import SMALL, SmallRun, common, run_stages
 
 ROOT = Path(__file__).parent.parent.parent
@@ -33,6 +35,14 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     server.wait(started, home)
     yield {**server.settings(home), "PREFECT_API_URL": started.url}
     server.leave(home)
+
+
+@pytest.fixture(scope="module")
+def footage() -> Iterator[ModuleType]:
+    """flows.footage without Prefect: loaded when that is switched off."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(runtime.SWITCH, "off")
+        yield importlib.import_module("flows.footage")
 
 
 @pytest.fixture

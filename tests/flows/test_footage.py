@@ -1,15 +1,13 @@
 """A scan of new footage against a validated run: what becomes of each file, and what a scan leaves alone."""
 
-import importlib
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,18 +23,11 @@ from tasks.data import video
 from tasks.data.frames import UnreadableFrame
 from tasks.footage.runs import Runs
 from tasks.monitoring.memory import STAGED
-from tasks.params import Footage, load
 from tasks.quality.tampering import Background
 from tasks.report.footage.scan import MEASURED
 from tests.flows.conftest import corrupted, environment, footage_params
 
-
-@pytest.fixture(autouse=True, scope="module")
-def footage() -> Iterator[ModuleType]:
-    """flows.footage without Prefect: loaded when that is switched off."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(runtime.SWITCH, "off")
-        yield importlib.import_module("flows.footage")
+pytestmark = pytest.mark.usefixtures("footage")
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +90,18 @@ def test_good_files_are_measured_and_the_broken_one_is_not(project: Path) -> Non
     assert "not accuracy" in page
     facts = json.loads((place / "run.json").read_text())
     assert (facts["run"], facts["model"], facts["waiting_files"]) == (place.name, "crossing-v2", 0)
+
+
+def test_prefects_table_calls_metrics_by_their_names(footage: ModuleType, project: Path) -> None:
+    (place,) = folders(project)
+    found = {name: tables.read(MEASURED[name], place / f"{name}.parquet") for name in ("forecast", "nearest")}
+    clips = tables.read("footage_clips", place / "clips.parquet")
+    (clip,) = clips[clips["camera"] == "north"].to_dict("records")
+    row = footage.findings._clip(clip, found["forecast"], found["nearest"])
+    assert row["looks like"].startswith("fog ")
+    own = found["forecast"].query("metric == 'miou'").set_index("clip_id").loc[clip["clip_id"]]
+    assert row["expected mIoU"] == f"{own['value']:.3f} ({own['low']:.3f} to {own['high']:.3f})"
+    assert "expected_miou" not in row
 
 
 def test_fog_is_named_first_and_told_once(project: Path) -> None:
@@ -322,47 +325,3 @@ def test_what_fails_is_tried_again_and_what_is_broken_is_not(footage: ModuleType
     with pytest.raises(UnreadableFrame):
         footage._tried(look([UnreadableFrame("broken")]), None, 2)("c")
     assert calls == ["a"] * 3 + ["b"] * 3 + ["c"]
-
-
-def test_scans_that_were_due_are_counted(footage: ModuleType, tmp_path: Path) -> None:
-    section = Footage(model="m", cron="*/15 * * * *", missed_scans=3)
-    kept = Runs(tmp_path)
-    now = datetime.now(UTC)
-    assert footage._missed(kept, section, since=None).value == pytest.approx(0, abs=0.01)
-    early = footage._missed(kept, section, since=now - timedelta(minutes=20))
-    assert not early.over
-    assert "none has ever" in early.evidence
-    assert footage._missed(kept, section, since=now - timedelta(minutes=50)).over
-    with kept.begin() as run:
-        run.finish(pd.DataFrame({"camera": [], "signal": [], "value": []}), now=now, keep_folder=False)
-    assert not footage._missed(kept, section, since=now - timedelta(minutes=50)).over
-    hours = Footage(model="m", cron="0 8-18 * * mon-fri", missed_scans=3)
-    friday = datetime(2026, 11, 20, 18, 1, tzinfo=UTC)
-    assert hours.due(friday, 3) == datetime(2026, 11, 23, 10, tzinfo=UTC), "no scan is missed on a weekend"
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"cron": "* * * * *"}, "one of interval_s and cron, got both"),
-        ({"interval_s": None}, "one of interval_s and cron, got neither"),
-        ({"interval_s": None, "cron": "61 * * * *"}, "the minute of a schedule"),
-        ({"interval_s": None, "cron": "0 0 30 2 *"}, "is never due"),
-        ({"inbx": "here"}, "did you mean 'inbox'?"),
-    ],
-)
-def test_params_of_footage(
-    tmp_path: Path, change: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    params = footage_params(tmp_path)
-    params["footage"] |= change
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-    assert cli.main(["scan", "--params", str(tmp_path / "params.yaml")]) == 2
-    assert said in capsys.readouterr().err
-
-
-def test_the_embedded_params_name_a_model_that_is_shipped() -> None:
-    params = load(Path(__file__).parent.parent.parent / "params.yaml")
-    assert params.footage is not None
-    assert params.footage.model == "crossing-v2"
-    assert os.fspath(params.footage.alerts.file or "") == "footage/alerts.jsonl"

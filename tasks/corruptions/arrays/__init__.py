@@ -33,8 +33,8 @@ class Arrays(Protocol):
         """Values as a NumPy array."""
         ...
 
-    def zeros(self, shape: tuple[int, ...]) -> Array:
-        """float32 zeros."""
+    def empty(self, shape: tuple[int, ...]) -> Array:
+        """float32 values that are still to be written."""
         ...
 
     def per_clip(self, moments: Moments, key: Hashable, make: Callable[[NDArray[np.uint64]], Array]) -> Array:
@@ -89,6 +89,10 @@ class Arrays(Protocol):
         """Where mask: `yes`, else `no`."""
         ...
 
+    def places(self, mask: Array) -> Array:
+        """The numbers of the true entries of a mask (K,), in order."""
+        ...
+
     def floor(self, values: Array) -> Array:
         """The whole numbers below, float32."""
         ...
@@ -114,7 +118,7 @@ class Arrays(Protocol):
         ...
 
     def add_codes(self, left: Array, right: Array) -> Array:
-        """Sums of uint8, held at 255."""
+        """Sums of uint8 and uint8 or int16, held in 0..255."""
         ...
 
     def lowest(self, values: Array) -> Array:
@@ -175,7 +179,10 @@ class Arrays(Protocol):
         ...
 
     def sample(self, values: Array, rows: Array, columns: Array, border: Border) -> Array:
-        """Bilinear: values at float32 rows and columns (N or 1, H', W'), in px, pixel centres at whole numbers."""
+        """Bilinear: values at float32 rows and columns (N or 1, H', W'), in px, pixel centres at whole numbers.
+
+        Values uint8 (faster in the host's memory) or float32; float32 out.
+        """
         ...
 
     def stretch(
@@ -193,6 +200,10 @@ class Arrays(Protocol):
 
         Columns have a step of their own where `step_across` gives one.
         """
+        ...
+
+    def stretch_sum(self, codes: Array, weight: float, views: Sequence[tuple[float, float, float, float]]) -> Array:
+        """Sum of weight x codes and their `stretch` at views (top, left, step, step_across): float32 of their size."""
         ...
 
     def shrink(self, codes: Array, height: int, width: int) -> Array:

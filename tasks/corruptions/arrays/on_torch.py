@@ -33,8 +33,8 @@ class Torch:
     def host(self, values: torch.Tensor) -> NDArray[Any]:
         return np.asarray(values.cpu().numpy())
 
-    def zeros(self, shape: tuple[int, ...]) -> torch.Tensor:
-        return torch.zeros(shape, device=self.device)
+    def empty(self, shape: tuple[int, ...]) -> torch.Tensor:
+        return torch.empty(shape, device=self.device)
 
     def per_clip(
         self, moments: Moments, key: Hashable, make: Callable[[NDArray[np.uint64]], torch.Tensor]
@@ -96,6 +96,9 @@ class Torch:
     def where(self, mask: torch.Tensor, yes: Any, no: Any) -> torch.Tensor:
         return torch.where(mask, yes, no)
 
+    def places(self, mask: torch.Tensor) -> torch.Tensor:
+        return mask.nonzero()[:, 0]
+
     def floor(self, values: torch.Tensor) -> torch.Tensor:
         return torch.floor(values)
 
@@ -119,7 +122,9 @@ class Torch:
         return left.float() * left_weight + right.float() * right_weight
 
     def add_codes(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        return left + torch.minimum(right, 255 - left)
+        if right.dtype == torch.uint8:
+            return left + torch.minimum(right, 255 - left)
+        return (left + right).clamp(0, 255).to(torch.uint8)
 
     def lowest(self, values: torch.Tensor) -> torch.Tensor:
         return values.amin(dim=tuple(range(1, values.ndim)), keepdim=True).float()
@@ -250,6 +255,16 @@ class Torch:
         between = torch.lerp(values[:, low].float(), values[:, high].float(), share.reshape(shape))
         low, high, share = lines(left, step_across or step, width, values.shape[2])
         return torch.lerp(between[:, :, low], between[:, :, high], share.reshape((1, 1, -1, *shape[3:])))
+
+    def stretch_sum(
+        self, codes: torch.Tensor, weight: float, views: Sequence[tuple[float, float, float, float]]
+    ) -> torch.Tensor:
+        height, width = codes.shape[1:3]
+        values = codes.float()
+        total = values * weight
+        for top, left, step, across in views:
+            total += self.stretch(values, height=height, width=width, top=top, left=left, step=step, step_across=across)
+        return total
 
     def gather(self, values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         count, height, width, channels = values.shape

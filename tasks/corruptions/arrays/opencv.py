@@ -41,8 +41,8 @@ class OpenCV:
     def host(self, values: NDArray[Any]) -> NDArray[Any]:
         return values
 
-    def zeros(self, shape: tuple[int, ...]) -> NDArray[Any]:
-        return np.zeros(shape, np.float32)
+    def empty(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        return np.empty(shape, np.float32)
 
     def per_clip(
         self, moments: Moments, key: Hashable, make: Callable[[NDArray[np.uint64]], NDArray[Any]]
@@ -89,10 +89,7 @@ class OpenCV:
     def lut2(self, rows: NDArray[np.uint8], columns: NDArray[Any], table: NDArray[Any]) -> NDArray[Any]:
         if table.shape[1] == 256 and columns.dtype == np.uint8:
             return single.batch([single.pairs(row, column, table) for row, column in zip(rows, columns, strict=True)])
-        index = rows.astype(np.int64)
-        index *= table.shape[1]
-        index = np.add(index, columns, out=index if rows.shape == columns.shape else None)
-        return np.asarray(table.reshape(-1)[index])
+        return single.looked_up(np.broadcast_to(rows, columns.shape), columns, table)
 
     def to_float(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
         return codes.astype(np.float32)
@@ -113,6 +110,9 @@ class OpenCV:
     def where(self, mask: NDArray[np.bool_], yes: Any, no: Any) -> NDArray[Any]:
         return np.asarray(np.where(mask, yes, no))
 
+    def places(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+        return np.flatnonzero(mask)
+
     def floor(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(np.floor(values))
 
@@ -125,7 +125,7 @@ class OpenCV:
     def luma(self, frames: NDArray[Any]) -> NDArray[np.float32]:
         if frames.shape[-1] == 1:
             return frames[..., 0].astype(np.float32)
-        return np.stack([cv2.cvtColor(frame.astype(np.float32), cv2.COLOR_RGB2GRAY) for frame in frames])
+        return single.batch([single.luma(frame) for frame in frames])
 
     def channel_means(self, codes: NDArray[np.uint8]) -> NDArray[np.float64]:
         return np.array([cv2.mean(frame)[: codes.shape[-1]] for frame in codes])
@@ -138,9 +138,9 @@ class OpenCV:
         mixed = cv2.addWeighted(flat[0], left_weight, flat[1], right_weight, 0, dtype=cv2.CV_32F)
         return np.asarray(mixed).reshape(shape)
 
-    def add_codes(self, left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def add_codes(self, left: NDArray[np.uint8], right: NDArray[Any]) -> NDArray[np.uint8]:
         first, second = (np.ascontiguousarray(side).reshape(-1, side.shape[-1]) for side in (left, right))
-        return np.asarray(cv2.add(first, second)).reshape(left.shape)
+        return np.asarray(cv2.add(first, second, dtype=cv2.CV_8U)).reshape(left.shape)
 
     def lowest(self, values: NDArray[Any]) -> NDArray[np.float32]:
         return np.asarray(values.min(axis=tuple(range(1, values.ndim)), keepdims=True), dtype=np.float32)
@@ -178,19 +178,21 @@ class OpenCV:
     def shifted_sum(
         self, values: NDArray[Any], steps: Sequence[tuple[int, int]], weights: Sequence[float], border: Border
     ) -> NDArray[np.float32]:
-        height, width = values.shape[1:3]
+        width = values.shape[2]
         up, left = (max(0, -min(step[axis] for step in steps)) for axis in (0, 1))
         down, right = (max(0, max(step[axis] for step in steps)) for axis in (0, 1))
 
-        def one(frame: NDArray[np.float32]) -> NDArray[Any]:
-            wide = cv2.copyMakeBorder(frame, up, down, left, right, _BORDERS[border])
-            out = np.zeros_like(frame)
-            for (dy, dx), weight in zip(steps, weights, strict=True):
-                seen = wide[up + dy : up + dy + height, left + dx : left + dx + width]
-                cv2.scaleAdd(seen, weight, out, dst=out)
+        def one(frame: NDArray[Any]) -> NDArray[np.float32]:
+            wide = cv2.copyMakeBorder(frame, up, down, left, right, _BORDERS[border]).astype(np.float32, copy=False)
+            out = np.zeros(frame.shape, np.float32)
+            for rows in single.bands(out):
+                band = out[rows]
+                for (dy, dx), weight in zip(steps, weights, strict=True):
+                    top = up + dy + rows.start
+                    cv2.scaleAdd(wide[top : top + len(band), left + dx : left + dx + width], weight, band, dst=band)
             return out
 
-        return single.each(values.astype(np.float32, copy=False), one)
+        return single.each(values, one)
 
     def trails(
         self, values: NDArray[Any], steps: NDArray[np.int64], weights: Any, border: Border
@@ -201,21 +203,11 @@ class OpenCV:
         return summed[0] if len(summed) == 1 else np.concatenate(summed)
 
     def run_sums(self, codes: NDArray[np.uint8], half_widths: Sequence[int], border: Border) -> NDArray[np.float32]:
-        height, width = codes.shape[1:3]
         reach, most = len(half_widths) // 2, max(half_widths)
-        # Sums of a run fit into 16 bits up to 257 pixels, and are twice as fast there.
-        kind = np.uint16 if most <= 128 else np.float32
 
         def one(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-            wide = cv2.copyMakeBorder(frame, reach, reach, most, most, _BORDERS[border]).astype(kind)
-            run = wide[:, most : most + width].copy()
-            total = np.zeros(frame.shape, np.float32)
-            for half in range(most + 1):
-                for side in (-half, half) if half else ():
-                    cv2.add(run, wide[:, most + side : most + side + width], dst=run)
-                for top in (at for at, wanted in enumerate(half_widths) if wanted == half):
-                    cv2.accumulate(run[top : top + height], total)
-            return total
+            wide = cv2.copyMakeBorder(frame, reach, reach, most, most, _BORDERS[border])
+            return single.run_sums(wide.reshape(*wide.shape[:2], -1), half_widths)
 
         return single.each(codes, one)
 
@@ -237,10 +229,11 @@ class OpenCV:
         places = zip(*(np.broadcast_to(part, (len(values), *part.shape[1:])) for part in (columns, rows)), strict=True)
 
         def one(frame: NDArray[Any], across: NDArray[np.float32], down: NDArray[np.float32]) -> NDArray[Any]:
-            seen = single.four_channels(
-                frame, lambda wide: cv2.remap(wide, across, down, cv2.INTER_LINEAR, borderMode=_BORDERS[border])
-            )
-            return seen.reshape(*down.shape, *frame.shape[2:])
+            def change(wide: NDArray[Any]) -> NDArray[Any]:
+                floats = wide.astype(np.float32, copy=False)
+                return np.asarray(cv2.remap(floats, across, down, cv2.INTER_LINEAR, borderMode=_BORDERS[border]))
+
+            return single.four_channels(frame, change).reshape(*down.shape, *frame.shape[2:])
 
         return single.batch([one(frame, *place) for frame, place in zip(values, places, strict=True)])
 
@@ -255,19 +248,29 @@ class OpenCV:
         step: float,
         step_across: float | None = None,
     ) -> NDArray[Any]:
-        affine = np.array([[step_across or step, 0.0, left], [0.0, step, top]])
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        view = (top, left, step, step_across or step)
 
         def one(frame: NDArray[Any]) -> NDArray[Any]:
-            return np.asarray(
-                cv2.warpAffine(frame, affine, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-            )
+            return single.stretched(frame, view, height, width)
 
         return single.each(values, lambda frame: single.four_channels(frame, one), (height, width))
 
+    def stretch_sum(
+        self, codes: NDArray[np.uint8], weight: float, views: Sequence[tuple[float, float, float, float]]
+    ) -> NDArray[np.float32]:
+        height, width = codes.shape[1:3]
+
+        def one(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+            values = frame.astype(np.float32)
+            total, seen = values * np.float32(weight), np.empty_like(values)
+            for view in views:
+                cv2.add(total, single.stretched(values, view, height, width, seen), dst=total)
+            return total
+
+        return single.each(codes, lambda frame: single.four_channels(frame, one))
+
     def gather(self, values: NDArray[Any], index: NDArray[Any]) -> NDArray[Any]:
-        flat = values.reshape(len(values), -1, values.shape[-1])
-        return single.batch([np.take(own, places, axis=0) for own, places in zip(flat, index, strict=True)])
+        return single.batch([single.gathered(own, places) for own, places in zip(values, index, strict=True)])
 
     def shrink(self, codes: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
         return single.by_pillow(codes, height, width, Image.Resampling.BOX)

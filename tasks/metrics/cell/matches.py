@@ -10,7 +10,7 @@ from tasks.metrics.instances import Bools, Ints
 from tasks.metrics.matching import Candidates, Matches
 from tasks.metrics.truth import GroundTruth
 
-NAMES: Final = np.array([*KINDS, "found", "ignored"], dtype=object)
+NAMES: Final = (*KINDS, "found", "ignored")
 """`error_kind` by position in errors.KINDS, RIGHT and UNCOUNTED."""
 
 
@@ -24,31 +24,27 @@ def match_rows(pairs: Candidates, whole: Matches, errors: Errors, truth: GroundT
         truth: whose ids the rows carry.
     """
     kinds = np.array(list(truth.classes["object"]), dtype=np.int32)
-    # A target of -1 reads the entry after the last, which the mask hides.
-    ids, order = truth.object_ids, pairs.order
-    target = errors.target[order]
-    found = pd.DataFrame(
+    order, lost = pairs.order, np.flatnonzero(errors.missed)
+    target = np.r_[errors.target[order], lost]
+    missed = np.arange(len(target)) >= len(order)
+
+    def of_found(values: Ints, dtype: type) -> pd.arrays.IntegerArray:
+        return pd.arrays.IntegerArray(np.r_[values, np.zeros(len(lost))].astype(dtype), missed)
+
+    error_kind = np.r_[errors.kind[order], np.full(len(lost), KINDS.index("miss"))]
+    return pd.DataFrame(
         {
-            "frame_id": truth.frame_ids[whole.frame],
-            "class_id": kinds[np.repeat(np.arange(whole.n_classes), np.diff(whole.ends))],
-            "score": whole.score,
-            "hits": pd.array(whole.hit.sum(axis=0), dtype="Int8"),
-            "hit_bits": pd.array(_bits(whole.hit), dtype="Int16"),
-            "counted_bits": pd.array(_bits(whole.counted), dtype="Int16"),
-            "error_kind": NAMES[errors.kind[order]],
-            "object_id": pd.arrays.IntegerArray(np.r_[ids, 0][target], target < 0),
+            "frame_id": truth.frame_ids[np.r_[whole.frame, errors.truth.frame[lost]]],
+            "class_id": kinds[np.r_[whole.kind, errors.truth.kind[lost]]],
+            "score": np.r_[whole.score, np.full(len(lost), np.nan)],
+            "hits": of_found(whole.hit.sum(axis=0), np.int8),
+            "hit_bits": of_found(_bits(whole.hit), np.int16),
+            "counted_bits": of_found(_bits(whole.counted), np.int16),
+            "error_kind": pd.Categorical.from_codes(error_kind, pd.Index(NAMES)),
+            # A target of -1 reads the entry after the last, which the mask hides.
+            "object_id": pd.arrays.IntegerArray(np.r_[truth.object_ids, 0][target], target < 0),
         }
     )
-    lost = np.flatnonzero(errors.missed)
-    missed = pd.DataFrame(
-        {
-            "frame_id": truth.frame_ids[errors.truth.frame[lost]],
-            "class_id": kinds[errors.truth.kind[lost]],
-            "error_kind": "miss",
-            "object_id": pd.array(ids[lost], dtype="Int64"),
-        }
-    )
-    return pd.concat([found, missed], ignore_index=True) if len(lost) else found  # what is not given is null
 
 
 def _bits(by_threshold: Bools) -> Ints:

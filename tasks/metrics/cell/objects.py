@@ -73,7 +73,7 @@ def measure(
         frames = None if item.of_objects or item.name == tables.ALL else item.frames
         points = detection.figures(matches, frames)
         resampled = detection.resampled(matches, study.resampler, frames, recall_only=item.recall_only)
-        for kind in (None, *range(len(names))):
+        for kind in (None, *points.defined):
             values.put(
                 item.name,
                 tables.ALL if kind is None else names[kind],
@@ -107,7 +107,7 @@ def measure(
         tags=truth.tags,
         masks=masks,
     )
-    counted = calibration.counted(whole, None, None)
+    counted = calibration.counted(whole)
     rows = {
         "matches": match_rows(pairs, whole, mistakes, truth),
         "reliability": reliability_rows(whole.score[counted], whole.hit[0, counted]),
@@ -132,18 +132,21 @@ def _diagnose(
     """Enter what explains a detector's figures: error kinds, the operating point, calibration."""
     prefix = "mask_" if masks else ""
     rises, again = errors.figures(found), errors.resampled(found, resampler)
-    for kind, name in ((None, tables.ALL), *enumerate(names)):
-        point = dict(rises.metrics(kind))
-        point["d_ece"] = calibration.d_ece(whole, kind=kind)
-        point["d_ece_scaled"] = calibration.d_ece(scaled, kind=kind)
-        resampled = dict(again.metrics(kind))
-        at = operation.precision_recall_at(whole, threshold, kind=kind)
-        at_again = operation.precision_recall_resampled(whole, threshold, resampler, kind=kind)
-        point |= {f"operating_{metric}": value for metric, value in at.items()}
-        resampled |= {f"operating_{metric}": rows for metric, rows in at_again.items()}
+    for kind in (None, *rises.defined):
+        values.put(
+            tables.ALL,
+            tables.ALL if kind is None else names[kind],
+            {prefix + metric: value for metric, value in rises.metrics(kind).items()},
+            {prefix + metric: rows for metric, rows in again.metrics(kind).items()},
+        )
+    at = operation.precision_recall_at(whole, threshold)
+    at_again = operation.precision_recall_resampled(whole, threshold, resampler)
+    point = {f"operating_{metric}": by_class for metric, by_class in at.items()}
+    point |= {"d_ece": calibration.d_ece(whole), "d_ece_scaled": calibration.d_ece(scaled)}
+    for place, name in enumerate((tables.ALL, *names)):
         values.put(
             tables.ALL,
             name,
-            {prefix + metric: value for metric, value in point.items()},
-            {prefix + metric: rows for metric, rows in resampled.items()},
+            {prefix + metric: float(by_class[place]) for metric, by_class in point.items()},
+            {f"{prefix}operating_{metric}": by_class[place] for metric, by_class in at_again.items()},
         )

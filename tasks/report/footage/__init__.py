@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import pandas as pd
 
-from tasks.report import cards, figures, shell, terms
+from tasks import terms
+from tasks.report import cards, figures, shell
 from tasks.report.footage import expected, looks, nearest, opening, past, scan, series
 
 __all__ = ["PAGE", "render", "write"]

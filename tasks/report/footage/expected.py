@@ -1,13 +1,13 @@
 """The accuracy to expect of each clip and camera, and how far such forecasts were off."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import plotly.graph_objects as go
 
-from tasks import tables
-from tasks.report import figures, terms, wording
+from tasks import tables, terms
+from tasks.report import figures, wording
 from tasks.report.footage.scan import Content, Scan
 
 OUTSIDE: Final = "outside everything validated"
@@ -218,37 +218,48 @@ def validation(scan: Scan) -> Content | None:
     rows = scan.table("validation")
     if rows.empty:
         return None
-    lines, told = [], []
+    lines: list[Content] = []
+    tried: dict[str, list[Content]] = {terms.metric(name): [] for name in metrics(scan)}
     for row in rows.to_dict("records"):
-        way = WAYS.get(row["validation"], str(row["validation"]).replace("_", " "))
         whole = row["corruption"] is None or row["corruption"] == tables.ALL
-        beats = row["error"] < row["naive_error"] if not wording.absent(row["error"]) else None
-        lines.append(
-            {
-                "way": way,
-                "metric": terms.metric(row["metric"]),
-                "corruption": "all" if whole else wording.corruption(row["corruption"]),
-                "n": row["n"],
-                "error": wording.number(row["error"]),
-                "naive": wording.number(row["naive_error"]),
-                "beats": "–" if beats is None else "✓ beats it" if beats else "✕ does not",
-                "coverage": wording.percent(row["coverage"]),
-                "outside": wording.percent(row["outside"]),
-                "first": wording.percent(row["named_first"]),
-            }
-        )
-        if whole and beats is not None:
-            told.append(_off(row, way, beats=beats))
-    return {"lines": lines, "told": told}
+        line = {
+            "way": WAYS.get(row["validation"], str(row["validation"]).replace("_", " ")),
+            "metric": terms.metric(row["metric"]),
+            "corruption": "all" if whole else wording.corruption(row["corruption"]),
+            "n": row["n"],
+            "error": wording.number(row["error"]),
+            "naive": wording.number(row["naive_error"]),
+            "beats": None if wording.absent(row["error"]) else row["error"] < row["naive_error"],
+            "share": row["coverage"],
+            "coverage": wording.percent(row["coverage"]),
+            "holds": None if wording.absent(row["coverage"]) else _holds(row["coverage"], row["confidence"]),
+            "outside": wording.percent(row["outside"]),
+            "first": wording.percent(row["named_first"]),
+        }
+        lines.append(line)
+        if whole:
+            tried.setdefault(line["metric"], []).append(line)
+    groups = [(metric, own) for metric, own in tried.items() if own]
+    nominal = wording.confidence(rows["confidence"].iloc[0])
+    every = [line for _, own in groups for line in own]
+    return {"lines": lines, "groups": groups, "nominal": nominal, "takeaway": _off(every, nominal)}
 
 
-def _off(row: Mapping[Any, Any], way: str, *, beats: bool) -> str:
-    """A sentence on one line of the validation."""
-    sentence = (
-        f"With {way}, the forecast of {terms.metric(row['metric'])} was off by {wording.number(row['error'])} on "
-        f"average; the clean score as the forecast by {wording.number(row['naive_error'])}"
-    )
-    if not wording.absent(row["coverage"]):
-        held, nominal = wording.percent(row["coverage"]), wording.confidence(row["confidence"])
-        sentence += f"; its {nominal} intervals held {held} of the figures"
-    return sentence + ("." if beats else ". It is no better than the clean score there.")
+def _holds(coverage: float, confidence: float) -> bool:
+    """Whether intervals hold as many figures as they promise, in whole percents as the page shows them."""
+    return round(100 * coverage) >= round(100 * confidence)
+
+
+def _off(lines: Sequence[Content], nominal: str) -> str:
+    """Whether the forecast is better than the clean score, and whether its intervals hold what they promise."""
+    known = [line["beats"] for line in lines if line["beats"] is not None]
+    covered = [line for line in lines if line["holds"] is not None]
+    if not known or not covered:
+        return "The forecast gave no figure where it was tried, so how far it is off is not known."
+    better, short = sum(known), sum(not line["holds"] for line in covered)
+    ends = dict.fromkeys(wording.number(100 * end(line["share"] for line in covered), 0) for end in (min, max))
+    nearer = f"in {better} of {len(known)} lines" if 0 < better < len(known) else "wherever it was tried"
+    told = f"The forecast is {'nearer' if better else 'no nearer'} than the clean score {nearer}"
+    kept = f"{'fewer than' if short else 'as many as'} they promise"
+    kept += f" in {short} of {len(covered)} lines" if 0 < short < len(covered) else ""
+    return f"{told}; its {nominal} intervals hold {' to '.join(ends)} % of the figures, {kept}."

@@ -5,7 +5,8 @@ from typing import Any, Final
 import pandas as pd
 import plotly.graph_objects as go
 
-from tasks.report import figures, terms, wording
+from tasks import terms
+from tasks.report import figures, wording
 from tasks.report.footage.opening import place, words
 from tasks.report.footage.scan import Content, Scan
 

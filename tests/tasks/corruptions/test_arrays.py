@@ -277,6 +277,20 @@ def test_sums_of_codes_are_held(arrays: Arrays) -> None:
     np.testing.assert_array_equal(out, np.minimum(frames.astype(int) + frames[::-1], 255))
 
 
+def test_codes_and_steps_are_held(arrays: Arrays) -> None:
+    frames = batch()
+    steps = np.random.default_rng(0).integers(-300, 300, frames.shape).astype(np.int16)
+    out = arrays.host(arrays.add_codes(given(arrays, frames), given(arrays, steps)))
+    assert out.dtype == np.uint8
+    np.testing.assert_array_equal(out, np.clip(frames.astype(int) + steps, 0, 255))
+
+
+def test_places_of_what_is_true(arrays: Arrays) -> None:
+    mask = np.random.default_rng(0).random(100) < 0.3
+    found = arrays.host(arrays.places(given(arrays, mask)))
+    assert found.tolist() == [at for at, true in enumerate(mask) if true]
+
+
 def test_extremes_of_each_frame(arrays: Arrays) -> None:
     for values in (batch(), batch(kind=np.float32)[..., 0]):
         expected = (2,) + (1,) * (values.ndim - 1)
@@ -326,3 +340,18 @@ def test_stretch_with_another_step_across(arrays: Arrays) -> None:
     for at in range(2):
         expected = ndimage.map_coordinates(plane[at].astype(float), places, order=1, mode="nearest")
         np.testing.assert_allclose(out[at], expected, atol=0.05)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_sum_of_stretches(arrays: Arrays, channels: int) -> None:
+    frames = batch(channels)
+    views = [(0.0, 0.0, 0.9, 0.8), (4, 2, 0.7, 0.75)]
+    out = arrays.host(arrays.stretch_sum(given(arrays, frames), 2, views))
+    assert out.dtype == np.float32
+    for at, channel in np.ndindex(2, channels):
+        plane = frames[at, :, :, channel].astype(float)
+        expected = 2 * plane
+        for top, left, down, across in views:
+            places = np.meshgrid(top + down * np.arange(33), left + across * np.arange(47), indexing="ij")
+            expected = expected + ndimage.map_coordinates(plane, places, order=1, mode="nearest")
+        np.testing.assert_allclose(out[at, :, :, channel], expected, atol=0.1)

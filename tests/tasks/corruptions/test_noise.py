@@ -55,6 +55,14 @@ def test_inverse_gives_each_code_its_share() -> None:
         np.testing.assert_allclose(np.bincount(row, minlength=256) / 2**SHARE_BITS, own, atol=1.01 / 2**SHARE_BITS)
 
 
+@pytest.mark.parametrize("name", ["gaussian_noise", "impulse_noise"])
+@pytest.mark.parametrize("strength", [0.0, 0.08, 0.27, 1.0])
+def test_what_is_added_is_what_the_distributions_give(name: str, strength: float) -> None:
+    probabilities = DISTRIBUTIONS[name](CORRUPTIONS[name].at(None, strength))
+    every_code = np.arange(256)[:, None] + noise.added(probabilities)
+    np.testing.assert_array_equal(np.clip(every_code, 0, 255), noise.inverse(probabilities))
+
+
 def test_every_value_is_drawn_on_its_own() -> None:
     grey = np.full((1, 200, 200, 3), 128, np.uint8)
     out = corrupt(grey, name="gaussian_noise", severity=2)[0].astype(float)

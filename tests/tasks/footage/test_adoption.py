@@ -49,7 +49,7 @@ def test_means_by_labelled_frames(tmp_path: Path) -> None:
     assert (math.isnan(north["predicted"]), north["inside"], north["actual"]) == (True, None, 0.2)
     assert north["note"] == "1 of 1 frames are of clips outside everything validated; actual: insufficient"
     text = adoption.markdown(table)
-    assert "| east | map | 4 | 2 | 0.325 [0.225, 0.425] | 0.550 [0.450, 0.650] | -0.225 | 0.500 | no |  |" in text
+    assert "| east | mAP | 4 | 2 | 0.325 [0.225, 0.425] | 0.550 [0.450, 0.650] | -0.225 | 0.500 | no |  |" in text
     place = tmp_path / "r" / adoption.LABELLED
     tables.write("footage_adoption", table, place / adoption.TABLE)
     again = adoption.earlier(tmp_path)

@@ -250,7 +250,11 @@ def test_the_dead_are_told_from_the_living_by_their_locks(inbox: Path, root: Pat
     run.process(clip, lambda clip: 0)
     assert set(statuses(root).values()) == {"claimed"}
     assert Runs(root).recover() == []
+    assert Runs(root).under_way() == NOW
+    with Runs(root).begin(NOW):
+        assert Runs(root).under_way() == NOW
     os.close(run._lock)  # what its death would do
+    assert Runs(root).under_way() is None
     assert Runs(root).recover() == [run.name]
     assert set(statuses(root).values()) == {"open"}
     assert names(root) == {"ledger.sqlite"}

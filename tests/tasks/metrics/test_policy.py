@@ -91,11 +91,11 @@ def test_tally_counts_each_class_as_operation_does(seed, some):
         if np.isnan(limits[kind]):
             assert by_unit[:, kind, :2].sum() == 0
             continue
-        expected = operation.precision_recall_at(matches, limits[kind], frames, kind=kind)
-        resampled = operation.precision_recall_resampled(matches, limits[kind], resampler, frames, kind=kind)
+        expected = operation.precision_recall_at(matches, limits[kind], frames)
+        resampled = operation.precision_recall_resampled(matches, limits[kind], resampler, frames)
         for name in ("precision", "recall"):
-            assert rates[name][kind] == pytest.approx(expected[name], nan_ok=True)
-            np.testing.assert_allclose(again[name][:, kind], resampled[name], rtol=1e-5)
+            assert rates[name][kind] == pytest.approx(expected[name][1 + kind], nan_ok=True)
+            np.testing.assert_allclose(again[name][:, kind], resampled[name][1 + kind], rtol=1e-5)
     wanted = ~np.isin(matches.wanted[:, 0], [] if frames is None else np.flatnonzero(~frames))
     assert by_unit[..., 2].sum() == wanted.sum()
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import InputError
-from tasks.models.preprocess import place, prepare_input
+from tasks.models.preprocess import place, prepare_inputs
 from tasks.params import ModelInput
 
 RESIZES = st.sampled_from(["stretch", "letterbox", "letterbox_top_left"])
@@ -37,7 +37,7 @@ def test_a_mark_in_the_frame_is_found_where_the_mapping_says(height: int, width:
     frame = np.zeros((height, width, 3), np.uint8)
     frame[y0 : y0 + 16, x0 : x0 + 16] = 200
     declared = ModelInput.model_validate({"size": (96, 128), "resize": resize, "pad": 0})
-    pixels, placement = prepare_input(frame, declared)
+    (pixels,), placement = prepare_inputs([frame], declared)
     light = pixels[0].numpy()
     ys, xs = np.mgrid[: light.shape[0], : light.shape[1]] + 0.5
     centre = [float((light * axis).sum() / light.sum()) for axis in (xs, ys)] * 2
@@ -49,7 +49,7 @@ def test_pixels_are_those_of_opencv() -> None:
     frame = np.random.default_rng(0).integers(0, 255, (60, 83, 3), dtype=np.uint8)
     frame = cv2.GaussianBlur(frame, (0, 0), 2)
     declared = ModelInput(size=(96, 112), resize="letterbox_top_left", channels="bgr", pad=114)
-    pixels, _ = prepare_input(frame, declared)
+    (pixels,), _ = prepare_inputs([frame], declared)
     ratio = min(96 / 60, 112 / 83)
     inner = cv2.resize(frame[:, :, ::-1], (int(83 * ratio), int(60 * ratio)), interpolation=cv2.INTER_LINEAR)
     expected = np.full((96, 112, 3), 114, np.uint8)
@@ -58,10 +58,38 @@ def test_pixels_are_those_of_opencv() -> None:
     assert np.abs(pixels.numpy().transpose(1, 2, 0) - expected).max() <= 1
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    frame=st.tuples(SIDES, SIDES), size=st.tuples(st.integers(16, 640), st.integers(16, 640)), seed=st.integers(0, 99)
+)
+def test_letterboxes_hold_the_nearest_whole_values(frame: tuple[int, int], size: tuple[int, int], seed: int) -> None:
+    """Beside bilinear resizing in float64: only a tie of rounding may go either way."""
+    noise = np.random.default_rng(seed).integers(0, 256, (*frame, 3), dtype=np.uint8)
+    noise.flags.writeable = False
+    declared = ModelInput(size=size, resize="letterbox", channels="bgr", pad=7)
+    batch, placement = prepare_inputs([noise, noise[::-1]], declared)
+    expected = np.full((*size, 3), 7.0)
+    top, left = placement.offset_y, placement.offset_x
+    exact = bilinear(bilinear(noise, placement.height_px).swapaxes(0, 1), placement.width_px).swapaxes(0, 1)
+    expected[top : top + placement.height_px, left : left + placement.width_px] = exact[:, :, ::-1]
+    pixels = batch.numpy().transpose(0, 2, 3, 1)
+    np.testing.assert_array_equal(pixels, np.rint(pixels))
+    assert np.abs(pixels[0] - expected).max() <= 0.5 + 1e-3
+    (alone,), _ = prepare_inputs([noise[::-1]], declared)
+    np.testing.assert_array_equal(batch[1].numpy(), alone.numpy())
+
+
+def bilinear(values: np.ndarray, length: int) -> np.ndarray:
+    """Rows of `values` at the places that `length` rows of the same extent have their centres at."""
+    places = ((np.arange(length) + 0.5) * len(values) / length - 0.5).clip(0, len(values) - 1)
+    above, share = places.astype(int), (places % 1)[:, None, None]
+    return values[above] * (1 - share) + values[np.minimum(above + 1, len(values) - 1)] * share
+
+
 def test_values_are_scaled_then_normalised_in_the_declared_order() -> None:
     frame = np.full((4, 4, 3), (10, 20, 30), np.uint8)
     declared = ModelInput(channels="bgr", scale=0.5, mean=(1.0, 2.0, 3.0), std=(2.0, 4.0, 8.0))
-    pixels, _ = prepare_input(frame, declared)
+    (pixels,), _ = prepare_inputs([frame], declared)
     assert pixels[:, 0, 0].tolist() == [(15 - 1) / 2, (10 - 2) / 4, (5 - 3) / 8]
     assert frame.tolist() == np.full((4, 4, 3), (10, 20, 30)).tolist()
 

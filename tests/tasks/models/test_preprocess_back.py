@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torchvision.transforms import functional as transforms
 
 from tasks.errors import InputError
-from tasks.models.preprocess import place, prepare_input
+from tasks.models.preprocess import place, prepare_inputs
 from tasks.params import ModelInput
 
 SIDES = st.integers(8, 300)
@@ -126,7 +126,7 @@ def test_shorter_side_and_crop_are_torchvision_s(height: int, width: int, short:
     frame = np.random.default_rng(height).integers(0, 255, (height, width, 3), dtype=np.uint8)
     crop = (short, max(short - 5, 1))
     declared = ModelInput(resize="shorter_side", shorter_side=short, crop=crop, antialias=antialias)
-    pixels, placement = prepare_input(frame, declared)
+    (pixels,), placement = prepare_inputs([frame], declared)
     resized = transforms.resize(torch.tensor(frame).permute(2, 0, 1), [short], antialias=antialias)
     np.testing.assert_array_equal(pixels.numpy(), transforms.center_crop(resized, list(crop)).numpy())
     assert (placement.height_px, placement.width_px) == tuple(resized.shape[1:])

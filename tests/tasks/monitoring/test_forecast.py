@@ -1,6 +1,8 @@
 """What a fitted forecaster says of clips, and how it is kept: on a run made by hand."""
 
 import json
+import os
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
@@ -165,6 +167,7 @@ def run(tmp_path_factory):
 
 def test_a_run_is_fitted_once_and_again_when_its_scores_or_the_file_change(run, tmp_path, monkeypatch):
     chosen = params.parse(CHOSEN)
+    assert forecast.fitted(chosen, run.layout, "v1", tmp_path) is None
     first = forecast.ready(chosen, run.layout, "v1", tmp_path)
     assert [item.metric for item in first.metrics] == ["accuracy", "map", "miou", "hota"]
     scores = tables.read("scores", run.layout.scores / "scores.parquet")
@@ -179,6 +182,9 @@ def test_a_run_is_fitted_once_and_again_when_its_scores_or_the_file_change(run, 
     with monkeypatch.context() as patch:
         patch.setattr(forecast, "fit", lambda *_: pytest.fail("fitted again"))
         pd.testing.assert_frame_equal(forecast.ready(chosen, run.layout, "v1", tmp_path).validation, first.validation)
+    os.utime(kept, (1_000_000, 1_000_000))
+    assert forecast.fitted(chosen, run.layout, "v1", tmp_path) == datetime(1970, 1, 12, 13, 46, 40, tzinfo=UTC)
+    assert forecast.fitted(chosen, run.layout, "v2", tmp_path) is None
     kept.write_text("{")
     forecast.ready(chosen, run.layout, "v1", tmp_path)
     assert json.loads(kept.read_text())["version"] == forecast.VERSION
@@ -186,6 +192,7 @@ def test_a_run_is_fitted_once_and_again_when_its_scores_or_the_file_change(run, 
     table = run.layout.scores / "scores.parquet"
     before = table.read_bytes()
     tables.write("scores", scores.assign(value=scores["value"] * 0.5), table)
+    assert forecast.fitted(chosen, run.layout, "v1", tmp_path) is None
     forecast.ready(chosen, run.layout, "v1", tmp_path)
     table.write_bytes(before)
     assert len(list(tmp_path.iterdir())) == 2

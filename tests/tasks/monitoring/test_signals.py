@@ -130,11 +130,11 @@ def test_forecast_is_the_worst_metrics_mean_over_the_footage() -> None:
     assert signal.limit == 0.1
     assert signal.over
     assert signal.evidence == (
-        "expected map 0.350 [0.000, 1.000], 0.150 below clean 0.500, where 0.100 is allowed by alerts.limits; it looks "
+        "expected mAP 0.350 [0.000, 1.000], 0.150 below clean 0.500, where 0.100 is allowed by alerts.limits; it looks "
         "most like fog 3"
     )
     signal = said(of(one, gates={"map": Bound(floors=(0.1,))}), "forecast")
-    assert signal.evidence.startswith("expected hota 0.450"), "half of what is allowed against 0.15 of 0.4"
+    assert signal.evidence.startswith("expected HOTA 0.450"), "half of what is allowed against 0.15 of 0.4"
     assert not signal.over
 
 

@@ -52,6 +52,14 @@ def test_blur_is_that_of_the_paper() -> None:
     assert np.sign(np.diff(theirs)) == np.sign(np.diff(ours)) == 1
 
 
+@pytest.mark.parametrize("shape", [(3, 3), (9, 8), (21, 13), (40, 7), (5, 30)])
+def test_means_within_columns_are_whole_for_any_width(shape: tuple[int, int]) -> None:
+    grey = np.random.default_rng(shape).integers(0, 256, shape, dtype=np.uint8)
+    rows = np.pad(grey.astype(int), ((4, 4), (0, 0)), mode="edge")
+    expected = np.rint(sum(rows[start : start + shape[0]] for start in range(9)) / 9)
+    assert np.array_equal(own._column_means(grey), expected)
+
+
 def test_histogram_haze_and_colour() -> None:
     assert FOUND.entropy == pytest.approx(measure.shannon_entropy(LUMA.astype(np.uint8)), abs=0.01)
     assert FOUND.dark_share == pytest.approx((LUMA < 32).mean(), abs=1e-3)
@@ -63,7 +71,9 @@ def test_histogram_haze_and_colour() -> None:
     red, green, blue = np.moveaxis(FRAME.astype(float), 2, 0)
     rg, yb = red - green, (red + green) / 2 - blue
     m3 = math.hypot(rg.std(), yb.std()) + 0.3 * math.hypot(rg.mean(), yb.mean())
-    assert FOUND.colourfulness == pytest.approx(m3, rel=1e-3)
+    assert FOUND.colourfulness == pytest.approx(m3, rel=1e-9)
+    of_one_colour = quality.features(np.full((7, 7, 3), (37, 0, 200), np.uint8))
+    assert of_one_colour.colourfulness == pytest.approx(0.3 * math.hypot(37, 18.5 - 200), rel=1e-6)  # no spread
 
 
 def test_structure() -> None:

@@ -1,6 +1,7 @@
 """footage.html from a run folder: what it says, what it says without a table, and hostile names."""
 
 import json
+import math
 import re
 from html import unescape
 from html.parser import HTMLParser
@@ -81,10 +82,12 @@ def test_the_page_says_what_the_tables_hold(run: Path, tmp_path: Path) -> None:
         in told["expected"]
     )
     assert "outside everything validated 0.520 – haze is far off" in told["expected"]
-    assert "With clips held out, the forecast of mAP was off by 0.020 on average" in told["expected"]
-    assert "its 90 % intervals held 89 % of the figures" in told["expected"]
-    assert "a corruption left out" in told["expected"]
-    assert "It is no better than the clean score there." in told["expected"]
+    assert (
+        "The forecast is nearer than the clean score in 1 of 2 lines; its 90 % intervals hold 70 to 89 % of the "
+        "figures, fewer than they promise." in told["expected"]
+    )
+    assert "mAP clips held out 0.020 ✓ 0.110 89 % ✕ a corruption left out 0.120 ✕ 0.110 70 % ✕" in told["expected"]
+    assert "a corruption left out mAP fog 40 0.120 0.110 ✕ does not 70 % 1 % –" in told["expected"]
     assert "fog 3 0.70" in told["nearest"]
     assert "12 of 12 windows outside 0.05 to 0.2; PSI 0.90: drifted." in told["series"]
     assert "north: 5 of 9, most Contrast, Haze, Sharpness" in told["drift"]
@@ -179,6 +182,66 @@ def test_what_is_expected_of_a_single_clip(found: scan.Scan) -> None:
     )
     near = row | {"high": 0.6}
     assert expected._takeaway([near], "mAP").endswith("The interval reaches it.")
+
+
+def validated(found: scan.Scan, *tried: tuple[str, str, float, float]) -> dict:
+    """What the page says of a forecast that was tried so: with what, of which metric, its error and its coverage."""
+    row = {"corruption": None, "n": 400, "naive_error": 0.1, "width": 0.1, "confidence": 0.95, "outside": 0.0}
+    rows = [
+        row | {"validation": way, "metric": metric, "error": error, "coverage": coverage, "named_first": math.nan}
+        for way, metric, error, coverage in tried
+    ]
+    table = {"validation": pd.DataFrame(rows), "forecast": found.table("forecast")}
+    said = expected.validation(scan.Scan(found.folder, {}, found.clips, table, {}, [], {}))
+    assert said is not None
+    return said
+
+
+@pytest.mark.parametrize(
+    ("errors", "coverages", "told"),
+    [
+        (
+            (0.05, 0.099),
+            (0.9463, 0.99),
+            "nearer than the clean score wherever it was tried; its 95 % intervals hold 95 to 99 % of the figures, as "
+            "many as they promise.",
+        ),
+        (
+            (0.05, 0.1),
+            (0.95, 0.9449),
+            "nearer than the clean score in 1 of 2 lines; its 95 % intervals hold 94 to 95 % of the figures, fewer "
+            "than they promise in 1 of 2 lines.",
+        ),
+        (
+            (0.2, 0.1),
+            (0.9, 0.9),
+            "no nearer than the clean score wherever it was tried; its 95 % intervals hold 90 % of the figures, fewer "
+            "than they promise.",
+        ),
+        (
+            (0.05, math.nan),  # all of the second was said to lie outside
+            (0.96, math.nan),
+            "nearer than the clean score wherever it was tried; its 95 % intervals hold 96 % of the figures, as many "
+            "as they promise.",
+        ),
+    ],
+)
+def test_whether_the_forecast_is_worth_it(
+    found: scan.Scan, errors: tuple[float, float], coverages: tuple[float, float], told: str
+) -> None:
+    ways = zip(("held_out_clips", "left_out_corruption"), ("map", "map"), errors, coverages, strict=True)
+    assert validated(found, *ways)["takeaway"] == f"The forecast is {told}"
+
+
+def test_how_far_forecasts_were_off_by_metric(found: scan.Scan) -> None:
+    ways = ("held_out_clips", "left_out_corruption")
+    said = validated(found, *((way, metric, 0.05, 0.96) for way in ways for metric in ("miou", "hota", "map")))
+    assert [metric for metric, _ in said["groups"]] == ["mAP", "HOTA", "mIoU"], "those of the forecast first"
+    assert {tuple(line["way"] for line in lines) for _, lines in said["groups"]} == {
+        ("clips held out", "a corruption left out")
+    }
+    nothing = validated(found, ("held_out_clips", "map", math.nan, math.nan))
+    assert nothing["takeaway"].startswith("The forecast gave no figure where it was tried")
 
 
 def test_of_many_files_left_alone_the_first_are_listed(found: scan.Scan) -> None:

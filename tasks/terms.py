@@ -1,4 +1,4 @@
-"""What tasks and metrics are called, and what they are, on the page and in the summary."""
+"""What tasks and metrics are called, and what they are, wherever people read of them."""
 
 from collections.abc import Mapping
 from typing import Final

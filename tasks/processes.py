@@ -1,0 +1,114 @@
+"""Processes that work side by side: their threads and environment, and how they start and end."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import forkserver
+from multiprocessing.connection import wait
+from multiprocessing.context import BaseContext
+from typing import Any, Final
+
+LIBRARIES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+FRESH: Final = multiprocessing.get_context("spawn")
+"""Processes in which nothing has run before: forking this one goes with neither its threads nor CUDA."""
+
+_FORKED: Final = multiprocessing.get_context("forkserver")
+
+_begun = False
+
+
+@contextlib.contextmanager
+def for_processes(threads: int = 1, others: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Processes that are started within have so many threads each: libraries read it as they are loaded.
+
+    One is right for those that work side by side: more get into each other's way, and add up in another order.
+
+    Args:
+        threads: for each process.
+        others: further variables of their environment.
+    """
+    values = {**dict.fromkeys(LIBRARIES, str(threads)), **(others or {})}
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def begin(modules: Sequence[str]) -> None:
+    """Start a process that loads `modules`, for seconds, while this one goes on: those of `context` are forked from it.
+
+    It runs nothing else, with one thread, and ends with this process. Where it cannot be used, processes start afresh.
+    """
+    global _begun
+    _FORKED.set_forkserver_preload(list(modules))
+    with for_processes(), interrupts_held():
+        forkserver.ensure_running()
+    _begun = True
+
+
+def context() -> BaseContext:
+    """Where processes of one thread and no GPU come from: forked with their libraries loaded, or fresh before `begin`.
+
+    A forked one has the environment of that moment: hand it this process's own, and let it `adopt` that.
+    """
+    return _FORKED if _begun else FRESH
+
+
+def adopt(environment: Mapping[str, str]) -> None:
+    """Make `environment` that of this process."""
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+@contextlib.contextmanager
+def pool(workers: int, prepare: Callable[..., None], *given: Any) -> Iterator[ProcessPoolExecutor]:
+    """So many processes of one thread each, in each of which `prepare(*given)` has run; after an error, what waits is
+    not begun.
+    """
+    with for_processes():
+        executor = ProcessPoolExecutor(
+            workers,
+            mp_context=context(),
+            initializer=_prepared,
+            initargs=(dict(os.environ), prepare, given),
+        )
+        try:
+            yield executor
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+
+def _prepared(environment: Mapping[str, str], prepare: Callable[..., None], given: tuple[Any, ...]) -> None:
+    adopt(environment)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # Ctrl-C ends the work under way, too
+    prepare(*given)
+
+
+def end_with_parent() -> None:
+    """Wait for the parent's end, then end: one that was killed cannot stop its workers. To be run in a thread."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+@contextlib.contextmanager
+def interrupts_held() -> Iterator[None]:
+    """A process started within never sees Ctrl-C, which reaches a whole process group: the parent decides."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
