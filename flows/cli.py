@@ -3,9 +3,7 @@
 Exit status: 0 done; 1 the work failed or a gate did; 2 the user's input is wrong; 130 interrupted.
 """
 
-import atexit
 import errno
-import gc
 import logging
 import os
 import signal
@@ -29,7 +27,6 @@ FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
     asked = arguments.parser().parse_args(argv)
-    atexit.register(gc.freeze)  # else the interpreter's end looks for garbage in all that was loaded: a second long
     _show_logs()
     developer = asked.traceback or os.environ.get("STORMGLASS_TRACEBACK") == "1"
     try:

@@ -19,7 +19,7 @@ from tasks.errors import InputError, WorkFailed
 TRIAL = frozenset({"infer", "score", "realtime", "gallery", "publish"})
 """Stages that can be narrowed to some corruptions and clips."""
 
-SHARED = {"infer": "tasks.inference.bench", "score": "tasks.metrics.score"}
+SHARED = {"infer": ("tasks.inference.bench",), "score": ("tasks.metrics.score", "scipy.special", "scipy.sparse")}
 """Stages whose work is shared among processes, and what these load."""
 
 
@@ -43,7 +43,7 @@ def _loading() -> Iterator[None]:
 def _stage(arguments: argparse.Namespace) -> None:
     run = _params(arguments)
     if arguments.command in SHARED:
-        processes.begin([SHARED[arguments.command]])
+        processes.begin(SHARED[arguments.command])
     ready = runtime.launch(run.layout.root, prefect=run.params.run.prefect)
     given = {key: getattr(arguments, key, None) for key in ("only", "limit", "to")}
     options = {key: value for key, value in given.items() if value is not None}
@@ -61,7 +61,7 @@ def _stage(arguments: argparse.Namespace) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     run = _params(arguments)
     run.params.only(arguments.only)  # a glob that matches nothing is said at once
-    processes.begin(list(SHARED.values()))
+    processes.begin([module for modules in SHARED.values() for module in modules])
     ready = runtime.launch(run.layout.root, prefect=run.params.run.prefect)
     trial = {"only": arguments.only, "limit": arguments.limit}
     status = 0

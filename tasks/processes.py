@@ -1,6 +1,8 @@
 """Processes that work side by side: their threads and environment, and how they start and end."""
 
+import atexit
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -20,6 +22,8 @@ FRESH: Final = multiprocessing.get_context("spawn")
 _FORKED: Final = multiprocessing.get_context("forkserver")
 
 _begun = False
+
+atexit.register(gc.freeze)  # else the end of each process looks for garbage in all that it has loaded: a second long
 
 
 @contextlib.contextmanager
@@ -51,7 +55,7 @@ def begin(modules: Sequence[str]) -> None:
     It runs nothing else, with one thread, and ends with this process. Where it cannot be used, processes start afresh.
     """
     global _begun
-    _FORKED.set_forkserver_preload(list(modules))
+    _FORKED.set_forkserver_preload([__name__, *modules])
     with for_processes(), interrupts_held():
         forkserver.ensure_running()
     _begun = True
@@ -92,7 +96,8 @@ def pool(workers: int, prepare: Callable[..., None], *given: Any) -> Iterator[Pr
 def _prepared(environment: Mapping[str, str], prepare: Callable[..., None], given: tuple[Any, ...]) -> None:
     adopt(environment)
     threading.Thread(target=end_with_parent, daemon=True).start()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # Ctrl-C ends the work under way, too
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the work under way; Python's would begin what is next
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     prepare(*given)
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -150,6 +150,8 @@ class Bench:
                         continue
                     infer_ms = (time.perf_counter() - start) * 1e3
                     stages_ms = {"decode": batch.decode_ms, "corrupt": batch.corrupt_ms, "infer": infer_ms}
+                    if eye is not None:
+                        stages_ms["features"] = batch.features_ms
                     rows[key].add(batch.places, outputs)
                     rows[key].time(batch.places, stages_ms)
                 if not alive and eye is None:
@@ -196,5 +198,6 @@ class Bench:
 
 def _seen_by(eye: Eye, made: Iterator[Batch]) -> Iterator[Batch]:
     for batch in made:
+        start = time.perf_counter()
         eye.see(batch.places, batch.frames)
-        yield batch
+        yield replace(batch, features_ms=(time.perf_counter() - start) * 1e3)

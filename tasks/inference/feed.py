@@ -34,12 +34,14 @@ class Batch:
         frames: uint8 RGB (H, W, 3) each.
         decode_ms: spent on decoding.
         corrupt_ms: spent on corrupting.
+        features_ms: spent on what the frames look like.
     """
 
     places: list[int]
     frames: list[Frame]
     decode_ms: float
     corrupt_ms: float
+    features_ms: float = 0.0
 
 
 class Feed:

@@ -24,12 +24,12 @@ def test_the_figures_of_a_run():
             "start": 2.0,
             "prepare": 6.0,
             "infer": 25.0,
-            "infer cpu": 40.0,
+            "infer cpu": 41.0,
             "score": 7.0,
             "again": 5.0,
         },
         "work": {"clean": 5.0, "fog": 10.0, "snow": 15.0, "glass_blur": 10.0},
-        "looks": 2.0,
+        "features": 2.0,
         "ap": {("clean", 0): 0.4, ("fog", 1): 0.31, ("snow", 1): 0.20, ("glass_blur", 1): 0.12},
         "photographs": 2,
     }
@@ -38,8 +38,9 @@ def test_the_figures_of_a_run():
     assert found["speedup_without_glass_blur"] == 100 / (40 - 0.25 * 25)
     assert found["work_speedup"] == 600 / 35
     assert found["work_speedup_without_glass_blur"] == 100 / (35 - 0.25 * 25)
-    assert found["wall_over_work"] == 25 / 21
-    assert found["wall_over_cpu"] == 25 / 20
+    assert found["wall_over_work"] == 25 / 20
+    assert found["ours_features_s"] == 2
+    assert found["wall_over_cpu"] == 25 / 20.5
     assert found["clean_ap_difference"] == 0
     assert found["mean_ap_difference"] == pytest.approx(0.01)
     assert found["ap_difference_errors"] == pytest.approx(0.01 / (0.01 / 3**0.5))

@@ -121,7 +121,7 @@ def test_rows_and_tracks(tmp_path: Path) -> None:
         assert len(own) == len(frames)
         assert tables.decode_label_map(own["label_map"].iloc[0]).shape == (48, 64)
         stages = set(planned.store.timings(cell.part.key)["stage"])
-        assert stages == {"decode", "corrupt", "infer", "track"}
+        assert stages == {"decode", "corrupt", "features", "infer", "track"}
     clip = frames[frames["clip_id"] == "clip-1"]
     rows = [instances[instances["frame_id"] == frame] for frame in clip["frame_id"]]
     box = ["x0_px", "y0_px", "x1_px", "y1_px"]
