@@ -85,7 +85,7 @@ class Features(NamedTuple):
 
 FEATURES: Final = Features._fields
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Rises when the features of a frame change: what is stored of them is measured again."""
 
 
@@ -135,6 +135,10 @@ def _small(frame: Pixels) -> Pixels:
     if width <= SMALL_PX:
         return np.ascontiguousarray(frame)
     size = (SMALL_PX, max(1, round(height * SMALL_PX / width)))
+    if width % SMALL_PX == 0 and height >= width // SMALL_PX:
+        # Without the last rows, fewer than a factor, OpenCV takes a fourth of the time: it sums whole pixels.
+        size = (SMALL_PX, height // (width // SMALL_PX))
+        frame = frame[: size[1] * (width // SMALL_PX)]
     return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
@@ -183,7 +187,8 @@ def _detail(grey: Pixels, fine: float) -> float:
     """
     if min(grey.shape) < 12:
         return math.nan
-    small = cv2.resize(grey, (grey.shape[1] // 4, grey.shape[0] // 4), interpolation=cv2.INTER_AREA)
+    height, width = (side // 4 * 4 for side in grey.shape)  # whole factors: as `_small`
+    small = cv2.resize(grey[:height, :width], (width // 4, height // 4), interpolation=cv2.INTER_AREA)
     coarse = luma.sharpness(np.asarray(small, np.uint8))
     return 0.5 * math.log2(fine / coarse) if fine > 0 and coarse > 0 else math.nan
 
