@@ -42,43 +42,42 @@ def _loading() -> Iterator[None]:
 
 def _stage(arguments: argparse.Namespace) -> None:
     run = _params(arguments)
-    if arguments.command in SHARED:
-        processes.begin(SHARED[arguments.command])
-    ready = runtime.launch(run.layout.root, prefect=run.params.run.prefect)
     given = {key: getattr(arguments, key, None) for key in ("only", "limit", "to")}
     options = {key: value for key, value in given.items() if value is not None}
     if getattr(arguments, "out", None) is not None:
         options["out"] = str(run.layout.root)
     if arguments.command == "train":
         options["name"] = arguments.model
-    with _loading():
-        flow = getattr(importlib.import_module(f"flows.{arguments.command}"), arguments.command)
-    ready()
-    with runtime.attended():
-        flow(params=str(arguments.params), **options)
+    with processes.ahead(SHARED[arguments.command]) if arguments.command in SHARED else contextlib.nullcontext():
+        ready = runtime.launch(run.layout.root, prefect=run.params.run.prefect)
+        with _loading():
+            flow = getattr(importlib.import_module(f"flows.{arguments.command}"), arguments.command)
+        ready()
+        with runtime.attended():
+            flow(params=str(arguments.params), **options)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     run = _params(arguments)
     run.params.only(arguments.only)  # a glob that matches nothing is said at once
-    processes.begin([module for modules in SHARED.values() for module in modules])
-    ready = runtime.launch(run.layout.root, prefect=run.params.run.prefect)
     trial = {"only": arguments.only, "limit": arguments.limit}
     status = 0
     names = STAGES[: STAGES.index(arguments.until or STAGES[-1]) + 1]
-    with _loading():  # as the server starts
-        flows = {name: getattr(importlib.import_module(f"flows.{name}"), name) for name in names}
-    ready()
-    with runtime.attended():
-        for name, flow in flows.items():
-            print(f"stormglass: {name}", file=sys.stderr, flush=True)
-            try:
-                flow(params=str(arguments.params), out=str(run.layout.root), **(trial if name in TRIAL else {}))
-            except WorkFailed as error:
-                if name != "infer":
-                    raise
-                print(f"stormglass: {error}", file=sys.stderr)  # the report shows which cells are missing
-                status = 1
+    with processes.ahead([module for modules in SHARED.values() for module in modules]):
+        ready = runtime.launch(run.layout.root, prefect=run.params.run.prefect)
+        with _loading():  # as the server starts
+            flows = {name: getattr(importlib.import_module(f"flows.{name}"), name) for name in names}
+        ready()
+        with runtime.attended():
+            for name, flow in flows.items():
+                print(f"stormglass: {name}", file=sys.stderr, flush=True)
+                try:
+                    flow(params=str(arguments.params), out=str(run.layout.root), **(trial if name in TRIAL else {}))
+                except WorkFailed as error:
+                    if name != "infer":
+                        raise
+                    print(f"stormglass: {error}", file=sys.stderr)  # the report shows which cells are missing
+                    status = 1
     if name == STAGES[-1]:
         print(run.layout.reports / "robustness.html")
     return status

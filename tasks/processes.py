@@ -1,8 +1,6 @@
 """Processes that work side by side: their threads and environment, and how they start and end."""
 
-import atexit
 import contextlib
-import gc
 import multiprocessing
 import os
 import signal
@@ -21,9 +19,9 @@ FRESH: Final = multiprocessing.get_context("spawn")
 
 _FORKED: Final = multiprocessing.get_context("forkserver")
 
-_begun = False
+_SETTLED: Final = "tasks.settled"
 
-atexit.register(gc.freeze)  # else the end of each process looks for garbage in all that it has loaded: a second long
+_ahead: bool | None = None  # None: not yet
 
 
 @contextlib.contextmanager
@@ -49,24 +47,31 @@ def for_processes(threads: int = 1, others: Mapping[str, str] | None = None) -> 
                 os.environ[name] = value
 
 
-def begin(modules: Sequence[str]) -> None:
-    """Start a process that loads `modules`, for seconds, while this one goes on: those of `context` are forked from it.
+@contextlib.contextmanager
+def ahead(modules: Sequence[str]) -> Iterator[None]:
+    """Meanwhile a process of its own loads `modules`, which takes seconds: those of `context` are forked from it.
 
-    It runs nothing else, with one thread, and ends with this process. Where it cannot be used, processes start afresh.
+    It runs nothing else, with one thread, and ends with this process, which has one once: what it has loaded may be out
+    of date later.
     """
-    global _begun
-    _FORKED.set_forkserver_preload([__name__, *modules])
-    with for_processes(), interrupts_held():
-        forkserver.ensure_running()
-    _begun = True
+    global _ahead
+    if _ahead is None:
+        _FORKED.set_forkserver_preload([*modules, _SETTLED])
+        with for_processes(), interrupts_held():
+            forkserver.ensure_running()
+        _ahead = True
+    try:
+        yield
+    finally:
+        _ahead = False
 
 
 def context() -> BaseContext:
-    """Where processes of one thread and no GPU come from: forked with their libraries loaded, or fresh before `begin`.
+    """Where processes of one thread and no GPU come from: forked with their libraries loaded, `ahead`, or else fresh.
 
-    A forked one has the environment of that moment: hand it this process's own, and let it `adopt` that.
+    A forked one has the environment of the beginning: hand it this process's own, and let it `adopt` that.
     """
-    return _FORKED if _begun else FRESH
+    return _FORKED if _ahead else FRESH
 
 
 def adopt(environment: Mapping[str, str]) -> None:

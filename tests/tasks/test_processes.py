@@ -26,6 +26,7 @@ def test_processes_started_within_have_so_many_and_the_environment_is_as_it_was(
 
 SCRIPT = """
 import os, sys, time
+from contextlib import nullcontext
 from pathlib import Path
 from tasks import processes
 
@@ -42,15 +43,17 @@ def sleep(_):
     time.sleep(600)
 
 if __name__ == "__main__":
-    if "begin" in sys.argv:
-        processes.begin(["colorsys"])
-    os.environ["SAID"] = "since"
-    with processes.pool(2, prepare, "ready") as pool:
-        for answer in pool.map(ask, range(6)):
-            print(*answer, flush=True)
-        if "sleep" in sys.argv:
-            print("asleep", os.getpid(), flush=True)
-            list(pool.map(sleep, range(4)))
+    with processes.ahead(["colorsys"]) if "ahead" in sys.argv else nullcontext():
+        os.environ["SAID"] = "since"
+        with processes.pool(2, prepare, "ready") as pool:
+            for answer in pool.map(ask, range(6)):
+                print(*answer, flush=True)
+            if "sleep" in sys.argv:
+                print("asleep", os.getpid(), flush=True)
+                list(pool.map(sleep, range(4)))
+    with processes.ahead(["colorsys"]) if "again" in sys.argv else nullcontext():
+        with processes.pool(1, prepare, "ready") as pool:
+            print(*next(pool.map(ask, range(1))))
 """
 
 
@@ -59,19 +62,20 @@ def script(folder: Path, *words: str) -> list[str]:
     return [sys.executable, str(folder / "script.py"), str(folder), *words]
 
 
-@pytest.mark.parametrize("words", [(), ("begin",)])
-def test_processes_of_a_pool_have_what_was_begun_and_the_environment_of_now(
+@pytest.mark.parametrize("words", [(), ("ahead",), ("ahead", "again")])
+def test_processes_of_a_pool_have_what_was_loaded_ahead_and_the_environment_of_now(
     tmp_path: Path, words: tuple[str, ...]
 ) -> None:
     done = subprocess.run(script(tmp_path, *words), capture_output=True, text=True, check=True, timeout=60)
-    told = [line.split() for line in done.stdout.splitlines()]
+    *told, later = [line.split() for line in done.stdout.splitlines()]
     assert len(told) == 6
+    assert later[1:] == ["False", "since", "1"], "once: what was loaded may be out of date"
     assert {tuple(line[1:4]) for line in told} == {(str(bool(words)), "since", "1")}
-    assert {f"{line[0]}.ready" for line in told} == {file.name for file in tmp_path.glob("*.ready")}
+    assert {f"{line[0]}.ready" for line in (*told, later)} == {file.name for file in tmp_path.glob("*.ready")}
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("words", [("sleep",), ("sleep", "begin")])
+@pytest.mark.parametrize("words", [("sleep",), ("sleep", "ahead")])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_pool_ends_with_the_process_that_has_it(tmp_path: Path, words: tuple[str, ...], number: int) -> None:
     with subprocess.Popen(
