@@ -19,7 +19,8 @@ FRESH: Final = multiprocessing.get_context("spawn")
 
 _FORKED: Final = multiprocessing.get_context("forkserver")
 
-_SETTLED: Final = "tasks.settled"
+MODULES: Final = "STORMGLASS_AHEAD"
+"""Environment variable of the process that others are forked from: what it loads, for `tasks.settled`."""
 
 _ahead: bool | None = None  # None: not yet
 
@@ -56,8 +57,8 @@ def ahead(modules: Sequence[str]) -> Iterator[None]:
     """
     global _ahead
     if _ahead is None:
-        _FORKED.set_forkserver_preload([*modules, _SETTLED])
-        with for_processes(), interrupts_held():
+        _FORKED.set_forkserver_preload(["tasks.settled"])
+        with for_processes(others={MODULES: " ".join(modules)}), interrupts_held():
             forkserver.ensure_running()
         _ahead = True
     try:

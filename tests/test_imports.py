@@ -16,7 +16,7 @@ ARROWS: dict[str, set[str]] = {
     "tables": {"errors"},
     "terms": set(),
     "processes": set(),
-    "settled": set(),
+    "settled": {"processes"},
     "quality": EVERYBODY,
     "class_map": EVERYBODY,
     "displacement": EVERYBODY,

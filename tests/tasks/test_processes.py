@@ -43,7 +43,8 @@ def sleep(_):
     time.sleep(600)
 
 if __name__ == "__main__":
-    with processes.ahead(["colorsys"]) if "ahead" in sys.argv else nullcontext():
+    (folder / "broken.py").write_text("raise ValueError")
+    with processes.ahead(["broken", "colorsys"]) if "ahead" in sys.argv else nullcontext():
         os.environ["SAID"] = "since"
         with processes.pool(2, prepare, "ready") as pool:
             for answer in pool.map(ask, range(6)):
@@ -66,7 +67,9 @@ def script(folder: Path, *words: str) -> list[str]:
 def test_processes_of_a_pool_have_what_was_loaded_ahead_and_the_environment_of_now(
     tmp_path: Path, words: tuple[str, ...]
 ) -> None:
-    done = subprocess.run(script(tmp_path, *words), capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        script(tmp_path, *words), cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+    )
     *told, later = [line.split() for line in done.stdout.splitlines()]
     assert len(told) == 6
     assert later[1:] == ["False", "since", "1"], "once: what was loaded may be out of date"
@@ -80,6 +83,7 @@ def test_processes_of_a_pool_have_what_was_loaded_ahead_and_the_environment_of_n
 def test_a_pool_ends_with_the_process_that_has_it(tmp_path: Path, words: tuple[str, ...], number: int) -> None:
     with subprocess.Popen(
         script(tmp_path, *words),
+        cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
