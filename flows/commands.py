@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from flows import runtime
@@ -40,6 +40,12 @@ def _loading() -> Iterator[None]:
         gc.enable()
 
 
+def _ahead(stages: Sequence[str]) -> contextlib.AbstractContextManager[None]:
+    """What the processes of these stages load is loaded meanwhile, where they have any."""
+    modules = [module for stage in stages for module in SHARED.get(stage, ())]
+    return processes.ahead(modules) if modules else contextlib.nullcontext()
+
+
 def _stage(arguments: argparse.Namespace) -> None:
     run = _params(arguments)
     given = {key: getattr(arguments, key, None) for key in ("only", "limit", "to")}
@@ -48,7 +54,7 @@ def _stage(arguments: argparse.Namespace) -> None:
         options["out"] = str(run.layout.root)
     if arguments.command == "train":
         options["name"] = arguments.model
-    with processes.ahead(SHARED[arguments.command]) if arguments.command in SHARED else contextlib.nullcontext():
+    with _ahead([arguments.command]):
         ready = runtime.launch(run.layout.root, prefect=run.params.run.prefect)
         with _loading():
             flow = getattr(importlib.import_module(f"flows.{arguments.command}"), arguments.command)
@@ -63,7 +69,7 @@ def _run(arguments: argparse.Namespace) -> int:
     trial = {"only": arguments.only, "limit": arguments.limit}
     status = 0
     names = STAGES[: STAGES.index(arguments.until or STAGES[-1]) + 1]
-    with processes.ahead([module for modules in SHARED.values() for module in modules]):
+    with _ahead(names):
         ready = runtime.launch(run.layout.root, prefect=run.params.run.prefect)
         with _loading():  # as the server starts
             flows = {name: getattr(importlib.import_module(f"flows.{name}"), name) for name in names}
