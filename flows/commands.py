@@ -19,9 +19,6 @@ from tasks.errors import InputError, WorkFailed
 TRIAL = frozenset({"infer", "score", "realtime", "gallery", "publish"})
 """Stages that can be narrowed to some corruptions and clips."""
 
-SHARED = {"infer": ("tasks.inference.bench",), "score": ("tasks.metrics.score", "scipy.special", "scipy.sparse")}
-"""Stages whose work is shared among processes, and what these load."""
-
 
 def _params(arguments: argparse.Namespace) -> "runtime.Run":
     """The run, after its params are checked: a typo costs no server."""
@@ -40,9 +37,14 @@ def _loading() -> Iterator[None]:
         gc.enable()
 
 
-def _ahead(stages: Sequence[str]) -> contextlib.AbstractContextManager[None]:
+def _ahead(stages: Sequence[str], run: "runtime.Run") -> contextlib.AbstractContextManager[None]:
     """What the processes of these stages load is loaded meanwhile, where they have any."""
-    modules = [module for stage in stages for module in SHARED.get(stage, ())]
+    adapters = {f"tasks.models.{model.adapter}" for model in run.params.models.values()}
+    loaded = {
+        "infer": ("tasks.inference.bench", *sorted(adapters)),
+        "score": ("tasks.metrics.score", "scipy.special", "scipy.sparse"),
+    }
+    modules = [module for stage in stages for module in loaded.get(stage, ())]
     return processes.ahead(modules) if modules else contextlib.nullcontext()
 
 
@@ -54,7 +56,7 @@ def _stage(arguments: argparse.Namespace) -> None:
         options["out"] = str(run.layout.root)
     if arguments.command == "train":
         options["name"] = arguments.model
-    with _ahead([arguments.command]):
+    with _ahead([arguments.command], run):
         ready = runtime.launch(run.layout.root, prefect=run.params.run.prefect)
         with _loading():
             flow = getattr(importlib.import_module(f"flows.{arguments.command}"), arguments.command)
@@ -69,7 +71,7 @@ def _run(arguments: argparse.Namespace) -> int:
     trial = {"only": arguments.only, "limit": arguments.limit}
     status = 0
     names = STAGES[: STAGES.index(arguments.until or STAGES[-1]) + 1]
-    with _ahead(names):
+    with _ahead(names, run):
         ready = runtime.launch(run.layout.root, prefect=run.params.run.prefect)
         with _loading():  # as the server starts
             flows = {name: getattr(importlib.import_module(f"flows.{name}"), name) for name in names}

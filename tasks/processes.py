@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 LIBRARIES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -21,6 +21,8 @@ _FORKED: Final = multiprocessing.get_context("forkserver")
 
 MODULES: Final = "STORMGLASS_AHEAD"
 """Environment variable of the process that others are forked from: what it loads, for `tasks.settled`."""
+
+Result = TypeVar("Result")
 
 _ahead: bool | None = None  # None: not yet
 
@@ -97,6 +99,20 @@ def pool(workers: int, prepare: Callable[..., None], *given: Any) -> Iterator[Pr
             yield executor
         finally:
             executor.shutdown(cancel_futures=True)
+
+
+def apart(function: Callable[..., Result], *given: Any) -> Result:
+    """What `function(*given)` returns, from a process forked with its libraries loaded, `ahead`: this one need not load
+    them. Where there is none, from this process.
+    """
+    if not _ahead:
+        return function(*given)
+    with pool(1, _nothing) as executor:
+        return executor.submit(function, *given).result()
+
+
+def _nothing() -> None:
+    pass
 
 
 def _prepared(environment: Mapping[str, str], prepare: Callable[..., None], given: tuple[Any, ...]) -> None:

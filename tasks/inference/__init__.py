@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 
+from tasks import processes
 from tasks.inference import facts, latency, looks, planning, results, workers
 from tasks.inference.bench import Spec
 from tasks.inference.planning import Part, Plan, Unit
@@ -26,6 +27,10 @@ __all__ = [
 
 def plan(params: Params, layout: Layout) -> Plan:
     """What `params` asks for and what of it is left to do; see `tasks.inference.planning.make`."""
+    return processes.apart(_plan, params, layout)
+
+
+def _plan(params: Params, layout: Layout) -> Plan:
     return planning.make(params, layout, devices=workers.devices(params.run.device, params.run.workers))
 
 
@@ -41,8 +46,7 @@ def open_pool(work: Plan) -> Iterator[Pool]:
 
 def _make_ready(work: Plan) -> None:
     """Start the models that run elsewhere and have frames to see: here, for no limit on workers may cut that short."""
-    theirs = {name for name, model in work.params.models.items() if elsewhere.is_there(model)}
-    parts = [part for unit in work.units for part in unit.parts if part.model in theirs]
+    parts = [part for unit in work.units for part in unit.parts if part.model in work.away]
     for name in dict.fromkeys(part.model for part in parts if not work.store.has(part.detections)):
         elsewhere.ready(work.params.models[name])
 

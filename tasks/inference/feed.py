@@ -18,7 +18,6 @@ from tasks.inference.decoding import FrameCache, Stopwatch
 from tasks.inference.looks import Look
 from tasks.inference.planning import Part
 from tasks.inference.shards import Shard
-from tasks.models.execution import to_device
 from tasks.models.outputs import Predictor
 from tasks.params import Params
 
@@ -156,6 +155,8 @@ class Feed:
         if not self._device.startswith("cuda"):
             return frames
         import torch
+
+        from tasks.models.steering import to_device
 
         return to_device(torch.from_numpy(frames), torch.device(self._device))
 

@@ -64,7 +64,8 @@ def _facts(plan: Plan, name: str, wanted: Latency, say: Callable[[str], None]) -
     if known is None:
         say(name)
         try:
-            elsewhere.ready(plan.params.models[name])  # no limit on the measurement cuts that short
+            if name in plan.away:
+                elsewhere.ready(plan.params.models[name])  # no limit on the measurement cuts that short
             known = workers.alone(
                 measuring.measure,
                 spec,

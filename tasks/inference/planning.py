@@ -13,7 +13,7 @@ from tasks.inference import looks, shards
 from tasks.inference.looks import Look
 from tasks.inference.shards import Shard
 from tasks.layout import Layout, slug
-from tasks.models import recorded, tracking
+from tasks.models import elsewhere, recorded, tracking
 from tasks.params import CorruptionChoice, Model, Params, Tracker
 from tasks.store import Store, part_key
 
@@ -98,6 +98,7 @@ class Plan:
         messages: why the last try at a part or look failed, by its key; filled while units run.
         looks: what sampled frames look like, of every cell that a model is run on: where all predictions are recorded,
             no pixel is read.
+        away: the models that run elsewhere.
     """
 
     params: Params
@@ -111,6 +112,7 @@ class Plan:
     recordings: dict[Path, list[tuple[Shard, Part]]] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
     looks: list[tuple[CorruptionChoice, Shard, Look]] = field(default_factory=list)
+    away: frozenset[str] = frozenset()
 
     @property
     def n_parts(self) -> int:
@@ -196,7 +198,10 @@ def make(params: Params, layout: Layout, *, devices: tuple[str, ...]) -> Plan:
         unseen = tuple(look for look in own if store.kept_arrow(looks.TABLE, look.key) is None)
         if work or unseen:
             units.append(Unit(choice.name, shard, work, unseen))
-    return Plan(params, layout, store, devices, fingerprints, descriptions, cells, units, recordings, looks=taken)
+    away = frozenset(name for name, model in params.models.items() if elsewhere.is_there(model))
+    return Plan(
+        params, layout, store, devices, fingerprints, descriptions, cells, units, recordings, looks=taken, away=away
+    )
 
 
 def _asked(params: Params, layout: Layout) -> list[tuple[Shard, CorruptionChoice]]:

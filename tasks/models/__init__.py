@@ -1,12 +1,7 @@
-"""The registry of models: how each kind is described, checked and loaded.
-
-A third party adds its kind through an entry point of the group `stormglass.models` whose value is an `Adapter`.
-"""
+"""Models of every kind: how they are described, checked and loaded; `registry` knows the kinds."""
 
 import hashlib
 import json
-from collections.abc import Iterable
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,23 +9,11 @@ import pandas as pd
 
 from tasks.class_map import match_classes, nearest
 from tasks.errors import InputError
-from tasks.models import (
-    classical,
-    naming,
-    onnx,
-    python,
-    recorded,
-    rekognition,
-    small,
-    torchscript,
-    torchvision,
-    transformers,
-    ultralytics,
-)
+from tasks.models import naming, recorded
 from tasks.models.execution import PLAIN, Execution
 from tasks.models.interface import Adapter
 from tasks.models.outputs import Description, Output, Predictor
-from tasks.models.tiles import Tiled
+from tasks.models.registry import MODELS
 from tasks.params import Model
 
 __all__ = [
@@ -52,101 +35,6 @@ KINDS: Final = ("object", "semantic", "label")
 
 DECISIVE: Final = {"variant", "decoder", "options", "input", "score_threshold", "nms_iou", "nms", "nms_sigma"}
 """Of a model's params, what decides its raw outputs."""
-
-
-def _with_plugins(built_in: dict[str, Adapter], plugins: Iterable[EntryPoint]) -> dict[str, Adapter]:
-    """`built_in` and the adapters of `plugins`.
-
-    Raises:
-        InputError: a name that is taken, or an entry point that is no Adapter.
-    """
-    adapters = dict(built_in)
-    for plugin in plugins:
-        if plugin.name in adapters:
-            raise InputError(f"Two adapters are called '{plugin.name}'; one is {plugin.value}: rename or remove it.")
-        adapter = plugin.load()
-        if not isinstance(adapter, Adapter):
-            raise InputError(f"Entry point {plugin.value} of 'stormglass.models' is not a tasks.models.Adapter.")
-        adapters[plugin.name] = adapter
-    return adapters
-
-
-MODELS: Final[dict[str, Adapter]] = _with_plugins(
-    {
-        "classical": Adapter(
-            version=classical.VERSION,
-            check=classical.check,
-            describe=classical.describe,
-            load=classical.load,
-            settle=classical.settle,
-            digest=classical.digest,
-        ),
-        "onnx": Adapter(version=onnx.VERSION, check=onnx.check, describe=onnx.describe, load=onnx.load),
-        "python": Adapter(
-            version=python.VERSION,
-            check=python.check,
-            describe=python.describe,
-            load=python.load,
-            digest=python.digest,
-        ),
-        "recorded": Adapter(
-            version=recorded.VERSION,
-            check=recorded.check,
-            describe=recorded.describe,
-            load=recorded.load,
-            folder=True,
-        ),
-        "rekognition": Adapter(
-            version=rekognition.VERSION,
-            check=rekognition.check,
-            describe=rekognition.describe,
-            load=rekognition.load,
-            settle=rekognition.settle,
-            digest=rekognition.digest,
-            asides=rekognition.ASIDES,
-            ready=rekognition.ready,
-            release=rekognition.release,
-        ),
-        "small": Adapter(
-            version=small.VERSION, check=small.check, describe=small.describe, load=small.load, torch=True
-        ),
-        "torchscript": Adapter(
-            version=torchscript.VERSION,
-            check=torchscript.check,
-            describe=torchscript.describe,
-            load=torchscript.load,
-            torch=True,
-        ),
-        "torchvision": Adapter(
-            version=torchvision.VERSION,
-            check=torchvision.check,
-            describe=torchvision.describe,
-            load=torchvision.load,
-            settle=torchvision.settle,
-            torch=True,
-        ),
-        "transformers": Adapter(
-            version=transformers.VERSION,
-            check=transformers.check,
-            describe=transformers.describe,
-            load=transformers.load,
-            folder=True,
-            asides=frozenset({"trust_pickle"}),
-            torch=True,
-        ),
-        "ultralytics": Adapter(
-            version=ultralytics.VERSION,
-            check=ultralytics.check,
-            describe=ultralytics.describe,
-            load=ultralytics.load,
-            settle=ultralytics.settle,
-            asides=frozenset({"trust_pickle"}),
-            torch=True,
-        ),
-    },
-    entry_points(group="stormglass.models"),
-)
-"""Adapters by the name that params' `adapter` gives."""
 
 
 def check(model: Model, *, folder: Path) -> Adapter:
@@ -225,7 +113,11 @@ def load(
         execution.check(where)
     steering = {"execution": execution} if adapter.torch else {}
     predictor = adapter.load(ready, weights=weights, device=where, threads=threads, **steering)
-    return predictor if ready.input.tile is None else Tiled(predictor, ready)
+    if ready.input.tile is None:
+        return predictor
+    from tasks.models.tiles import Tiled  # loads torch
+
+    return Tiled(predictor, ready)
 
 
 def check_class_map(model: Model, description: Description, classes: pd.DataFrame) -> None:
@@ -280,13 +172,15 @@ def resolve_device(device: str) -> str:
     Raises:
         InputError: not a device, or none of that number here.
     """
+    if device == "cpu":
+        return device
     import torch
 
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, index = device.partition(":")
-    if device != "cpu" and (kind != "cuda" or not (index or "0").isdigit()):
+    if kind != "cuda" or not (index or "0").isdigit():
         raise InputError(f"run.device: expected auto, cpu, cuda or cuda:N, got '{device}'.")
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+    if int(index or 0) >= torch.cuda.device_count():
         raise InputError(f"run.device '{device}': this machine shows {torch.cuda.device_count()} CUDA device(s).")
     return device

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from tasks.class_map import nearest
 from tasks.errors import InputError
 from tasks.models import masks as run_length
+from tasks.models.interface import Adapter
 from tasks.models.outputs import Description, Output, whole_frame
 from tasks.params import Model, ModelInput
 
@@ -289,3 +290,6 @@ def _check_value(name: str, value: object, option: Choice | Number | tuple[float
             f"options.{name}: expected [x0, y0, x1, y1] as shares of the frame, 0 <= x0 < x1 <= 1, and not all of it, "
             f"got {value!r}."
         )
+
+
+ADAPTER: Final = Adapter(version=VERSION, check=check, describe=describe, load=load, settle=settle, digest=digest)

@@ -13,12 +13,12 @@ from tasks.errors import InputError
 from tasks.models import masks as run_length
 from tasks.models.checked import OFF_ONE, checked
 from tasks.models.decoders import DECODERS
-from tasks.models.execution import to_device
 from tasks.models.logits import Classifier, Mapper
 from tasks.models.nms import suppress
 from tasks.models.outputs import Description, Output, Predictor, mark
 from tasks.models.preprocess import Placement, place, prepare_inputs
 from tasks.models.raw import MaskValues, Raw, tensors_of, unfit
+from tasks.models.steering import to_device
 from tasks.params import Model
 
 Network = Callable[[torch.Tensor], Any]

@@ -47,5 +47,5 @@ def services() -> Iterator[None]:
 
 
 def _release() -> None:
-    for adapter in MODELS.values():
+    for adapter in MODELS.loaded.values():
         adapter.release()

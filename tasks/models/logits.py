@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tasks.models.execution import to_device
 from tasks.models.outputs import Output, mark, whole_frame
 from tasks.models.preprocess import prepare_inputs
+from tasks.models.steering import to_device
 from tasks.params import ModelInput
 
 Frame = npt.NDArray[np.uint8]

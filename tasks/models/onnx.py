@@ -14,6 +14,7 @@ from tasks.class_map import named
 from tasks.errors import InputError
 from tasks.models import decoders
 from tasks.models.decoded import predictor
+from tasks.models.interface import Adapter
 from tasks.models.outputs import Description, Predictor
 from tasks.params import Model
 
@@ -269,3 +270,6 @@ def _runtime() -> ModuleType:
     except ImportError:
         raise InputError("Adapter 'onnx' needs onnxruntime: pip install stormglass[onnx].") from None
     return onnxruntime  # type: ignore[no-any-return]
+
+
+ADAPTER: Final = Adapter(version=VERSION, check=check, describe=describe, load=load)

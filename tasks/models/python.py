@@ -29,6 +29,7 @@ import numpy.typing as npt
 
 from tasks.errors import InputError
 from tasks.models.checked import checked
+from tasks.models.interface import Adapter
 from tasks.models.outputs import Description, Output
 from tasks.params import Model, ModelInput
 
@@ -184,3 +185,6 @@ def _described(found: Callable[..., Any], name: str) -> Description:
         raise InputError(f"{name}: `classes` and `tasks` are empty: nothing could be scored.")
     named = {kind: {key: str(value) for key, value in table.items()} for kind, table in classes.items()}
     return {**named, "tasks": tasks}
+
+
+ADAPTER: Final = Adapter(version=VERSION, check=check, describe=describe, load=load, digest=digest)

@@ -13,6 +13,7 @@ import pandas as pd
 from tasks import tables
 from tasks.errors import InputError
 from tasks.models import formats
+from tasks.models.interface import Adapter
 from tasks.models.outputs import Description, Output
 from tasks.params import Model
 
@@ -159,3 +160,6 @@ def read(cell: Path, description: Description, frames: pd.DataFrame, clips: Coll
     for clip, path in zip(clips, files(cell, clips), strict=True):
         found |= formats.mot(path, classes, places[clip])
     return found
+
+
+ADAPTER: Final = Adapter(version=VERSION, check=check, describe=describe, load=load, folder=True)

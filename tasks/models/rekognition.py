@@ -27,6 +27,7 @@ from pydantic import ValidationError
 from tasks.errors import InputError, WorkFailed
 from tasks.models import naming
 from tasks.models.checked import checked
+from tasks.models.interface import Adapter
 from tasks.models.outputs import Description, Output, mark
 from tasks.models.rekognition_version import LEAST_PX, Options, Version, stop_left_behind
 from tasks.params import Model, ModelInput
@@ -293,3 +294,16 @@ def _released() -> None:
             release()
         except WorkFailed as error:
             LOGGER.error("%s", error)
+
+
+ADAPTER: Final = Adapter(
+    version=VERSION,
+    check=check,
+    describe=describe,
+    load=load,
+    settle=settle,
+    digest=digest,
+    asides=ASIDES,
+    ready=ready,
+    release=release,
+)

@@ -19,11 +19,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tasks.errors import InputError
 from tasks.models import exported
-from tasks.models.execution import PLAIN, Execution, steered, to_device
+from tasks.models.execution import PLAIN, Execution
+from tasks.models.interface import Adapter
 from tasks.models.network import MULTIPLE, STRIDE, Heads, SmallNetwork
 from tasks.models.nms import suppress
 from tasks.models.outputs import Description, Output, mark
 from tasks.models.peaks import decode_boxes
+from tasks.models.steering import steered, to_device
 from tasks.params import Model, ModelInput
 
 VERSION: Final = 1
@@ -239,3 +241,6 @@ def read_classes(weights: Path) -> dict[str, dict[int, str]]:
         )
     classes = said["classes"]
     return {kind: {int(key): name for key, name in classes[kind].items()} for kind in _TASKS}
+
+
+ADAPTER: Final = Adapter(version=VERSION, check=check, describe=describe, load=load, torch=True)

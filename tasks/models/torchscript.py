@@ -14,8 +14,10 @@ from torch.export.passes import move_to_device_pass
 from tasks.errors import InputError
 from tasks.models import decoders
 from tasks.models.decoded import predictor
-from tasks.models.execution import PLAIN, Execution, steered
+from tasks.models.execution import PLAIN, Execution
+from tasks.models.interface import Adapter
 from tasks.models.outputs import Description, Predictor
+from tasks.models.steering import steered
 from tasks.params import Model
 
 VERSION: Final = 2
@@ -76,3 +78,6 @@ def _takes_a_list(network: Callable[..., Any]) -> bool:
         schema: Any = network.forward.schema  # type: ignore[attr-defined]
         return len(schema.arguments) > 1 and bool(schema.arguments[1].type.kind() == "ListType")
     return False
+
+
+ADAPTER: Final = Adapter(version=VERSION, check=check, describe=describe, load=load, torch=True)

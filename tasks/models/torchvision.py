@@ -18,11 +18,13 @@ from torch import nn
 from tasks.class_map import nearest
 from tasks.errors import InputError
 from tasks.models import masks as run_length
-from tasks.models.execution import PLAIN, Execution, steer, steered, to_device
+from tasks.models.execution import PLAIN, Execution
+from tasks.models.interface import Adapter
 from tasks.models.logits import Classifier, Mapper, alike
 from tasks.models.outputs import Description, Output, mark
 from tasks.models.preprocess import check_input
 from tasks.models.state import read_state
+from tasks.models.steering import steer, steered, to_device
 from tasks.models.torchvision_networks import BOX_HEAD, NETWORKS, Network
 from tasks.params import Model
 
@@ -233,3 +235,6 @@ class Detector:
             class_ids=said["labels"].cpu().numpy(),
             masks=masks,
         )
+
+
+ADAPTER: Final = Adapter(version=VERSION, check=check, describe=describe, load=load, settle=settle, torch=True)

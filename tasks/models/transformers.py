@@ -17,9 +17,11 @@ from tasks.class_map import nearest
 from tasks.errors import InputError
 from tasks.models import transformers_directory
 from tasks.models.checked import checked
-from tasks.models.execution import PLAIN, Execution, steered, to_device
+from tasks.models.execution import PLAIN, Execution
+from tasks.models.interface import Adapter
 from tasks.models.logits import alike
 from tasks.models.outputs import Description, Output, mark
+from tasks.models.steering import steered, to_device
 from tasks.models.transformers_directory import Directory
 from tasks.params import Model, ModelInput
 
@@ -251,3 +253,14 @@ def _library() -> Any:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     return transformers
+
+
+ADAPTER: Final = Adapter(
+    version=VERSION,
+    check=check,
+    describe=describe,
+    load=load,
+    folder=True,
+    asides=frozenset({"trust_pickle"}),
+    torch=True,
+)

@@ -22,9 +22,11 @@ from PIL import Image
 from tasks.class_map import nearest
 from tasks.errors import InputError
 from tasks.models.checked import checked
-from tasks.models.execution import PLAIN, Execution, exactly, steer, to_device
+from tasks.models.execution import PLAIN, Execution
+from tasks.models.interface import Adapter
 from tasks.models.logits import alike
 from tasks.models.outputs import Description, Output, mark
+from tasks.models.steering import exactly, steer, to_device
 from tasks.params import Model, ModelInput
 
 VERSION: Final = 1
@@ -298,3 +300,14 @@ def _contained() -> Iterator[Path]:
             cv2.setNumThreads(threads)
             for (module, name), before in zip(_PATCHED, patched, strict=True):
                 setattr(module, name, before)
+
+
+ADAPTER: Final = Adapter(
+    version=VERSION,
+    check=check,
+    describe=describe,
+    load=load,
+    settle=settle,
+    asides=frozenset({"trust_pickle"}),
+    torch=True,
+)

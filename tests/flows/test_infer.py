@@ -28,14 +28,22 @@ def frame(pixels, level, moment):
     return 255 - pixels
 """
 
-SMALL_SHARDS = """
-import sys
+SMALL = """
 from tasks.inference import shards
 shards.MIN_PIXELS, shards.MIN_FRAMES = 0, 4
+"""
+"""A module that makes shards of four frames, so that a tiny data set has several."""
+
+SMALL_SHARDS = """
+import sys
+import small
+from tasks import processes
+ahead = processes.ahead
+processes.ahead = lambda modules: ahead([*modules, "small"])
 from flows.cli import main
 sys.exit(main())
 """
-"""The command on shards of four frames, so that a tiny data set has several."""
+"""The command with that module, in its own process and in those that it has loaded ahead."""
 
 
 @pytest.fixture
@@ -47,6 +55,7 @@ def path(tmp_path: Path) -> Path:
 
 def start(path: Path, *arguments: str, **more: str) -> "subprocess.Popen[str]":
     paths = [path.parent / "site"]
+    (paths[0] / "small.py").write_text(SMALL)
     if "PREFECT_API_URL" not in more:  # switched off: then Prefect may not even be imported
         (path.parent / "without").mkdir(exist_ok=True)
         (path.parent / "without/prefect.py").write_text("raise RuntimeError('Prefect was imported')")

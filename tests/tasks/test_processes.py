@@ -101,3 +101,37 @@ def test_a_pool_ends_with_the_process_that_has_it(tmp_path: Path, words: tuple[s
             running.kill()
         assert running.wait(timeout=20) != 0
         assert not psutil.wait_procs(below, timeout=20)[1]
+
+
+APART = """
+import os, sys
+from contextlib import nullcontext
+from tasks import processes
+from tasks.errors import InputError
+
+def ask(word):
+    if word == "wrong":
+        raise InputError("no such thing")
+    return os.getpid() != int(os.environ["PARENT"]), "colorsys" in sys.modules
+
+if __name__ == "__main__":
+    os.environ["PARENT"] = str(os.getpid())
+    with processes.ahead(["colorsys"]) if "ahead" in sys.argv else nullcontext():
+        print(*processes.apart(ask, "right"))
+        try:
+            processes.apart(ask, "wrong")
+        except InputError as error:
+            print(error)
+    print("colorsys" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(("words", "told"), [((), "False False"), (("ahead",), "True True")])
+def test_work_apart_is_done_where_its_libraries_are_loaded(tmp_path: Path, words: tuple[str, ...], told: str) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(APART)
+    done = subprocess.run(
+        [sys.executable, str(script), *words], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines() == [told, "no such thing", "False"]
+    assert done.stderr == ""

@@ -11,8 +11,9 @@ from torch import nn
 
 from tasks import models
 from tasks.errors import InputError
-from tasks.models import execution, small
-from tasks.models.execution import PLAIN, Execution, exactly, steer, steered
+from tasks.models import small
+from tasks.models.execution import PLAIN, Execution
+from tasks.models.steering import exactly, steer, steered
 from tasks.params import Model
 from tests import tiny
 
@@ -113,7 +114,7 @@ def test_where_compiling_fails_the_network_runs_as_it_is(
         raise RuntimeError("no compiler here")
 
     real = torch.compile
-    monkeypatch.setattr(execution.torch, "compile", lambda run, **_: real(run, backend=no_compiler))
+    monkeypatch.setattr(torch, "compile", lambda run, **_: real(run, backend=no_compiler))
     run = steered(network, COMPILED, "cpu")
     with pytest.raises(RuntimeError, match="channels"):  # the network's own fault is no reason to give up
         run(pixels[:, :2])

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 from tasks import models
 from tasks.errors import InputError
 from tasks.models import MODELS, Adapter, small
+from tasks.models.registry import Registry
 from tasks.params import Model, ModelInput
 
 CLASSES: dict[str, dict[int, str]] = {"object": {1: "car"}, "semantic": {}, "label": {}}
@@ -42,18 +45,45 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
             action(model(), folder=tmp_path)
 
 
-def test_plugins_join_and_duplicates_raise(monkeypatch: pytest.MonkeyPatch) -> None:
-    mine = EntryPoint(name="mine", value="tests.tasks.models.plugin:ADAPTER", group="stormglass.models")
-    adapter = MODELS["small"]
-    monkeypatch.setattr(EntryPoint, "load", lambda self: adapter if self.name == "mine" else "no adapter")
-    joined = models._with_plugins({"small": adapter}, [mine])
-    assert joined == {"small": adapter, "mine": adapter}
-    with pytest.raises(InputError, match="Two adapters are called 'mine'"):
-        models._with_plugins({}, [mine, mine])
-    with pytest.raises(InputError, match="Two adapters are called 'small'"):
-        models._with_plugins({"small": adapter}, [EntryPoint("small", "x:y", "stormglass.models")])
-    with pytest.raises(InputError, match=r"not a tasks\.models\.Adapter"):
-        models._with_plugins({}, [EntryPoint("odd", "x:y", "stormglass.models")])
+def entry(name: str, value: str = "tasks.models.small:ADAPTER") -> EntryPoint:
+    return EntryPoint(name, value, "stormglass.models")
+
+
+def test_plugins_join() -> None:
+    registry = Registry([entry("small"), entry("mine")])
+    assert list(registry) == ["small", "mine"]
+    assert registry["mine"] is small.ADAPTER
+
+
+def test_names_stand_once() -> None:
+    with pytest.raises(InputError, match="Two adapters are called 'small'; one is x:y"):
+        Registry([entry("small"), entry("small", "x:y")])
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("tasks.models.small:VERSION", r"expected a tasks\.models\.Adapter, got int"),
+        ("tasks.models.small:NOTHING", "does not load: .*NOTHING"),
+        ("nowhere.at.all:ADAPTER", "does not load: No module named 'nowhere'"),
+    ],
+)
+def test_entry_points_that_are_none_say_so_when_asked_for(value: str, why: str) -> None:
+    registry = Registry([entry("small"), entry("odd", value)])
+    assert registry["small"] is small.ADAPTER
+    with pytest.raises(InputError, match=rf"The adapter 'odd' \({value}\).*{why}"):
+        registry["odd"]
+
+
+def test_an_adapter_is_loaded_when_it_is_asked_for() -> None:
+    told = (
+        "import sys; from tasks import models; "
+        "before = 'torch' in sys.modules; models.MODELS['recorded']; "
+        "print(before, 'torch' in sys.modules, list(models.MODELS.loaded), len(models.MODELS)); "
+        "models.MODELS['small']; print('torch' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout
+    assert said.splitlines() == ["False False ['recorded'] 10", "True"]
 
 
 def test_fingerprint_follows_what_decides_outputs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +92,7 @@ def test_fingerprint_follows_what_decides_outputs(folder: Path, monkeypatch: pyt
     assert base != models.fingerprint(model(nms_iou=0.5), folder=folder)
     assert base != models.fingerprint(model(score_threshold=0.2), folder=folder)
     newer = Adapter(**{**vars(MODELS["small"]), "version": MODELS["small"].version + 1})
-    monkeypatch.setitem(MODELS, "small", newer)
+    monkeypatch.setitem(MODELS.loaded, "small", newer)
     assert base != models.fingerprint(model(), folder=folder)
     monkeypatch.undo()
     other = small.build(CLASSES)
