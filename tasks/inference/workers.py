@@ -238,7 +238,7 @@ def _serve(pipe: Connection, spec: Any, device: str, environment: Mapping[str, s
     """The worker process: load, then answer units until the pipe ends."""
     adopt(environment)
     threading.Thread(target=end_with_parent, daemon=True).start()
-    from tasks.inference.bench import Bench  # after the environment is set: loads torch
+    from tasks.inference.bench import Bench  # after the environment is set: libraries read it
 
     _steady(device)
     try:
@@ -263,9 +263,10 @@ def _steady(device: str, threads: int = 1) -> None:
     import cv2
 
     cv2.setNumThreads(threads)
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return
+    if device == "cpu" and "torch" not in sys.modules:
+        return  # where a model loads it later, it has as many threads as the environment says
+    import torch
+
     torch.set_num_threads(threads)
     with contextlib.suppress(RuntimeError):  # only before the first parallel work
         torch.set_num_interop_threads(1)

@@ -225,6 +225,8 @@ def test_recorded_predictions_have_no_latency(tmp_path: Path) -> None:
 
 def test_a_process_alone_has_its_threads_and_an_end() -> None:
     assert workers.alone(os.getenv, "OMP_NUM_THREADS", device="cpu", threads=2, limit_s=120) == "2"
+    threads = "__import__('torch').get_num_threads()"  # torch is loaded there after all has been set
+    assert workers.alone(eval, threads, device="cpu", threads=1, limit_s=120) == 1
     with pytest.raises(RuntimeError, match=r"died \(exit status 3"):
         workers.alone(os._exit, 3, device="cpu", threads=1, limit_s=120)
     with pytest.raises(RuntimeError, match=r"outran 0\.1 s"):
