@@ -35,6 +35,7 @@ from tasks.data.coco import import_coco
 from tasks.data.prepare import prepare
 from tasks.inference import planning
 from tasks.inference.bench import Bench, Spec
+from tasks.inference.parts import Plan
 from tasks.layout import Layout
 from tasks.models.outputs import Output
 
@@ -109,7 +110,7 @@ def run(path: Path, device: str, *, trace: bool = False) -> dict[str, Any]:
     return {"seconds": perf_counter() - start, "work_s": work_s, "ap": ap}
 
 
-def _work(worker: Bench, plan: planning.Plan) -> None:
+def _work(worker: Bench, plan: Plan) -> None:
     failures = [failure for unit in plan.units for failure in worker.work(unit, lambda part: None)]
     if failures:
         raise RuntimeError(failures[0].message)

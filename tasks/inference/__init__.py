@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from tasks import processes
 from tasks.inference import facts, latency, looks, planning, results, workers
 from tasks.inference.bench import Spec
-from tasks.inference.planning import Part, Plan, Unit
+from tasks.inference.parts import Part, Plan, Unit
 from tasks.inference.recording import check_recorded, take_recorded
 from tasks.inference.results import Failed
 from tasks.inference.workers import Pool, PoolClosed, UnitFailed

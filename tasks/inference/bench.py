@@ -16,7 +16,7 @@ from tasks.inference.batches import out_of_memory
 from tasks.inference.feed import Batch, Feed
 from tasks.inference.looks import Eye, Look
 from tasks.inference.overlap import ahead
-from tasks.inference.planning import Part, Unit
+from tasks.inference.parts import Part, Unit
 from tasks.inference.rows import Rows, with_tracks
 from tasks.models import Execution, recorded
 from tasks.models.outputs import Output, Predictor

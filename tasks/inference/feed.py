@@ -16,7 +16,7 @@ from tasks.inference import batches
 from tasks.inference.batches import out_of_memory
 from tasks.inference.decoding import FrameCache, Stopwatch
 from tasks.inference.looks import Look
-from tasks.inference.planning import Part
+from tasks.inference.parts import Part
 from tasks.inference.shards import Shard
 from tasks.models.outputs import Predictor
 from tasks.params import Params

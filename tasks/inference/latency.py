@@ -11,7 +11,8 @@ from tasks.inference import measuring, workers
 from tasks.inference.batches import on_processor
 from tasks.inference.facts import device_name
 from tasks.inference.measuring import Place, Spec
-from tasks.inference.planning import Plan, levels_of
+from tasks.inference.parts import Plan
+from tasks.inference.planning import levels_of
 from tasks.models import elsewhere, recorded
 from tasks.params import Latency, Params
 from tasks.store import part_key

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tasks import tables
-from tasks.inference.planning import Part, Plan
+from tasks.inference.parts import Part, Plan
 from tasks.inference.rows import Rows
 from tasks.models import recorded
 from tasks.models.outputs import Output

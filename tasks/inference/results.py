@@ -15,7 +15,8 @@ from tasks import tables
 from tasks.corruptions import displacement, find
 from tasks.displacement import FILE, WAVE
 from tasks.inference import looks
-from tasks.inference.planning import Plan, levels_of
+from tasks.inference.parts import Plan
+from tasks.inference.planning import levels_of
 from tasks.layout import slug
 
 LOGGER = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Final, TypeVar
 
 from tasks.errors import InputError
-from tasks.inference.planning import Part, Unit
+from tasks.inference.parts import Part, Unit
 from tasks.processes import FRESH, adopt, context, end_with_parent, for_processes, interrupts_held
 
 START_LIMIT_S: Final = 600.0

@@ -14,7 +14,8 @@ import pytest
 
 from tasks import tables
 from tasks.errors import InputError
-from tasks.store import STALE_S, DamagedPart, Store, part_key
+from tasks.store import DamagedPart, Store, part_key
+from tasks.store.files import STALE_S
 
 DECIDED_BY = {"model": {"weights_sha256": "ab"}, "corruption": {"name": "fog", "severity": 3}, "seed": 0}
 KEY = part_key(DECIDED_BY)

@@ -13,6 +13,7 @@ from tasks.data.frames import FrameReader
 from tasks.inference import looks, planning, results, shards
 from tasks.inference.bench import Bench, Spec
 from tasks.inference.feed import Feed
+from tasks.inference.parts import Plan, Unit
 from tasks.layout import Layout
 from tests import tiny
 
@@ -163,8 +164,8 @@ def test_one_that_cannot_be_taken_is_told_and_loses_nothing_else(path: Path, cap
         file.unlink()
     for picture in (path.parent / "data/images").glob("1-*.png"):
         picture.unlink()
-    failures = work(plan_again := planning.Plan(**{**vars(plan), "units": [
-        planning.Unit(unit.corruption, unit.shard, (), unit.looks) for unit in plan.units]}))  # fmt: skip
+    failures = work(plan_again := Plan(**{**vars(plan), "units": [
+        Unit(unit.corruption, unit.shard, (), unit.looks) for unit in plan.units]}))  # fmt: skip
     assert {type(failure.part) for failure in failures} == {looks.Look}  # type: ignore[attr-defined]
     assert len(failures) == 7
     with caplog.at_level(logging.WARNING):

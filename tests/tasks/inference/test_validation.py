@@ -8,6 +8,7 @@ import pytest
 
 from tasks import inference, tables
 from tasks.inference import planning, shards
+from tasks.inference.parts import Plan
 from tasks.layout import Layout
 from tasks.metrics.requests import requests, validation
 from tasks.params import Params
@@ -32,7 +33,7 @@ def change(path: Path, **dataset: object) -> Params:
     return tiny.change(path, dataset={"path": "data", "split": "test", **dataset})
 
 
-def make(params: Params, path: Path) -> planning.Plan:
+def make(params: Params, path: Path) -> Plan:
     return planning.make(params, Layout(path.parent), devices=("cpu",))
 
 
@@ -70,7 +71,7 @@ def test_they_are_predicted_once_and_are_no_cell(path: Path) -> None:
 
 
 def test_no_other_part_changes_its_key(path: Path) -> None:
-    def keys(plan: planning.Plan) -> dict[tuple[object, ...], str]:
+    def keys(plan: Plan) -> dict[tuple[object, ...], str]:
         return {
             (c.corruption, c.part.severity, c.shard): c.part.key for c in plan.cells if c.corruption != "validation"
         }

@@ -6,38 +6,24 @@ the clips as a codec left them. The record is written last, so a part without on
 writer leaves no half part.
 """
 
-import contextlib
-import errno
-import fcntl
 import hashlib
 import json
 import logging
-import os
-import shutil
-import time
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks import tables
-from tasks.errors import InputError
+from tasks.store.files import Files, Local, Remote
 
 LOGGER = logging.getLogger(__name__)
 
 Coding: TypeAlias = Mapping[str, Mapping[str, float]]
 """By clip: facts (unit in the name, `bitrate_kbps`) to values."""
-
-STALE_S: Final = 3600.0
-"""A temporary file this old was left by a killed writer: parts take milliseconds to write."""
-
-
-_UNFIT: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST})
-"""What the system says where no try will write a part."""
 
 
 class DamagedPart(OSError):
@@ -66,7 +52,7 @@ class Store:
         text = str(url)
         self.url = text
         local = "://" not in text or text.startswith("file://")
-        self._files: _Files = _Local(Path(text.removeprefix("file://"))) if local else _Remote(text)
+        self._files: Files = Local(Path(text.removeprefix("file://"))) if local else Remote(text)
 
     def has(self, key: str, *, verify: bool = False) -> bool:
         """Whether the part is here: record and file agree in size and, with `verify`, in sha256.
@@ -205,117 +191,3 @@ def _parquet(name: str, table: pd.DataFrame) -> bytes:
 def _arrow(data: bytes) -> pa.Table:
     # Parts are small: `read_table`, which looks for a data set and starts threads, takes twice as long.
     return pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
-
-
-class _Condition(Protocol):
-    def __call__(self) -> bool: ...
-
-
-class _Files(Protocol):
-    """What the store asks of a place: names are relative, `read`, `size` and `fetch` raise FileNotFoundError."""
-
-    def read(self, name: str) -> bytes: ...
-    def size(self, name: str) -> int: ...
-    def write(self, files: Mapping[str, bytes], *, unless: _Condition) -> None: ...
-    def remove(self, name: str) -> None: ...
-    def fetch(self, name: str, destination: Path) -> None: ...
-
-
-class _Local:
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        there = next(place for place in (root, *root.absolute().parents) if place.exists())
-        if there != root and not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-            raise InputError(f"run.store: cannot make the folder {root} in {there}: name another place for the parts.")
-        for stale in root.glob("*/.*.part") if root.is_dir() else ():
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - stale.stat().st_mtime > STALE_S:
-                    stale.unlink()
-
-    def read(self, name: str) -> bytes:
-        try:
-            return (self._root / name).read_bytes()
-        except NotADirectoryError as error:  # something lies where the folder was
-            raise FileNotFoundError(*error.args) from None
-
-    def size(self, name: str) -> int:
-        return (self._root / name).stat().st_size
-
-    def write(self, files: Mapping[str, bytes], *, unless: _Condition) -> None:
-        temporary = {}
-        try:
-            for name, data in files.items():
-                final = self._root / name
-                final.parent.mkdir(parents=True, exist_ok=True)
-                path = final.with_name(f".{final.name}.{uuid.uuid4().hex}.part")
-                path.write_bytes(data)
-                temporary[path] = final
-            with self._locked():  # else two writers of a key could leave one's file beside the other's record
-                if not unless():
-                    for path, final in temporary.items():
-                        path.replace(final)
-        except OSError as error:
-            if error.errno not in _UNFIT:
-                raise
-            raise InputError(
-                f"run.store: cannot write parts to {self._root} ({error.strerror}): name another folder or change its "
-                "rights."
-            ) from None
-        finally:
-            for path in temporary:
-                path.unlink(missing_ok=True)
-
-    def remove(self, name: str) -> None:
-        (self._root / name).unlink(missing_ok=True)
-
-    def fetch(self, name: str, destination: Path) -> None:
-        try:
-            destination.hardlink_to(self._root / name)
-        except FileNotFoundError:
-            raise
-        except OSError:  # another file system, or one without hard links
-            shutil.copyfile(self._root / name, destination)
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Held for the milliseconds of a few renames; the system lets go of it when its holder dies."""
-        handle = os.open(self._root / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
-
-
-class _Remote:
-    """Object stores put a file whole or not at all; where two writers mix, the checksum finds it."""
-
-    def __init__(self, url: str) -> None:
-        import fsspec  # heavy for the local case, which needs none of it
-
-        self._system, self._root = fsspec.core.url_to_fs(url)
-
-    def _path(self, name: str) -> str:
-        return f"{self._root.rstrip('/')}/{name}"
-
-    def read(self, name: str) -> bytes:
-        return bytes(self._system.cat_file(self._path(name)))
-
-    def size(self, name: str) -> int:
-        self._system.invalidate_cache(self._system._parent(self._path(name)))
-        return int(self._system.size(self._path(name)))
-
-    def write(self, files: Mapping[str, bytes], *, unless: _Condition) -> None:
-        if unless():
-            return
-        for name, data in files.items():
-            path = self._path(name)
-            self._system.makedirs(self._system._parent(path), exist_ok=True)
-            self._system.pipe_file(path, data)
-
-    def remove(self, name: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self._system.rm_file(self._path(name))
-
-    def fetch(self, name: str, destination: Path) -> None:
-        destination.write_bytes(self.read(name))
