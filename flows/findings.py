@@ -250,7 +250,7 @@ def artifacts(place: Path | None, left: Sequence[inbox.Left], *, root: Path) -> 
 def _clip(clip: Mapping[Any, Any], expected: pd.DataFrame, nearest: pd.DataFrame) -> dict[str, object]:
     row: dict[str, object] = {name: clip[name] for name in ("camera", "file", "status", "reason")}
     first = nearest[(nearest["clip_id"] == clip["clip_id"]) & (nearest["rank"] == 1)]
-    row["looks like"] = "" if first.empty else f"{first['corruption'].iloc[0]} {first['severity'].iloc[0]}"
+    row["looks like"] = "" if first.empty else terms.cell(first["corruption"].iloc[0], first["severity"].iloc[0])
     for one in expected[expected["clip_id"] == clip["clip_id"]].to_dict("records"):
         figure = (
             f"{one['value']:.3f} ({one['low']:.3f} to {one['high']:.3f})" if one["status"] == "ok" else one["status"]

@@ -1,5 +1,6 @@
-"""What tasks and metrics are called, and what they are, wherever people read of them."""
+"""What tasks, metrics and corruptions are called, and what they are, wherever people read of them."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -90,6 +91,8 @@ DEFINITIONS: Final[Mapping[str, str]] = {
     "hota": "higher order tracking accuracy (Luiten et al. 2021), 19 localisation thresholds, all classes as one",
 }
 
+_SPELT: Final[Mapping[str, str]] = {"jpeg": "JPEG", "h264": "H.264", "h265": "H.265", "av1": "AV1", "iso": "ISO"}
+
 
 def metric(name: str) -> str:
     """A metric's id as people write it.
@@ -101,3 +104,23 @@ def metric(name: str) -> str:
     if name.startswith("mask_") and name not in METRIC_NAMES:
         return f"mask {metric(name.removeprefix('mask_'))}"
     return METRIC_NAMES.get(name, name)
+
+
+def corruption(name: str) -> str:
+    """A corruption's id with spaces, and codecs as they are written.
+
+    Examples:
+        >>> corruption("low_light"), corruption("h264_bitrate"), corruption("jpeg_compression")
+        ('low light', 'H.264 bitrate', 'JPEG compression')
+    """
+    return re.sub(r"\b(jpeg|h264|h265|av1|iso)\b", lambda found: _SPELT[found[0]], name.replace("_", " "))
+
+
+def cell(name: str, severity: int) -> str:
+    """A cell, by its corruption's id and severity.
+
+    Examples:
+        >>> cell("low_light", 3), cell("clean", 0)
+        ('low light 3', 'clean')
+    """
+    return f"{corruption(name)} {severity}" if severity else "clean"

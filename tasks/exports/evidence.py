@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
-from tasks import exports, tables
+from tasks import exports, tables, terms
 from tasks.errors import InputError
 from tasks.exports import drawing
 from tasks.gallery import overlay
@@ -156,7 +156,7 @@ class _Answer:
         drawn: Content,
         maps: Mapping[str, npt.NDArray[np.uint8]],
     ) -> npt.NDArray[np.uint8]:
-        under = "clean" if self.severity == 0 else f"{self.corruption} {self.severity}"
+        under = terms.cell(self.corruption, self.severity)
         caption = f"{self.model}, {row['task']}, {under}, score {row['score']:.2f}: {row['evidence'] or ''}"
         if "truth" in drawn and "prediction" in drawn:
             return drawing.boxes(pixels, drawn, caption)

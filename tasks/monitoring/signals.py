@@ -237,8 +237,8 @@ def _like(nearest: pd.DataFrame) -> str:
     first = nearest[nearest["rank"] == 1] if len(nearest) else nearest
     if first.empty:
         return ""
-    cells = first["corruption"].astype(str) + " " + first["severity"].astype(str)
-    return f"; it looks most like {cells.str.replace(' 0', '').mode()[0]}"
+    cells = pd.Series(map(terms.cell, first["corruption"], first["severity"]))
+    return f"; it looks most like {cells.mode()[0]}"
 
 
 def _outside(rows: pd.DataFrame, camera: str, settings: Alerts) -> Signal:

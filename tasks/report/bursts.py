@@ -26,7 +26,7 @@ def bursts(params: Params, scores: pd.DataFrame) -> list[dict[str, Any]]:
         }
         lines = [
             {
-                "corruption": wording.corruption(choice.name),
+                "corruption": terms.corruption(choice.name),
                 "interval": f"{start} to {stop - 1}",
                 "severity": severity,
                 "model": model,

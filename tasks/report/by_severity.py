@@ -12,7 +12,7 @@ from typing import Any, Final
 import pandas as pd
 import plotly.graph_objects as go
 
-from tasks import tables
+from tasks import tables, terms
 from tasks.params import Params
 from tasks.report import figures, numbers, wording
 
@@ -180,7 +180,7 @@ def _ends(lengths: Iterable[float]) -> list[float | None]:
 
 def across_title(name: str) -> str:
     """What the x axis says of the corruption that is shown."""
-    return f"severity, {figures.escaped(wording.corruption(name)) if name else 'mean of all corruptions'}"
+    return f"severity, {figures.escaped(terms.corruption(name)) if name else 'mean of all corruptions'}"
 
 
 def top_of(series: Iterable[Series], name: str) -> float:
@@ -255,7 +255,7 @@ def table(columns: Mapping[str, Points], models: Sequence[str], order: Sequence[
             for model in models:
                 cells = [known.get((model, name, severity)) for known in columns.values()]
                 if any(cell is not None for cell in cells):
-                    words = wording.corruption(name) if name else "mean of all" if severity else "clean"
+                    words = terms.corruption(name) if name else "mean of all" if severity else "clean"
                     told = ["–" if cell is None else cell.told for cell in cells]
                     lines.append({"corruption": words, "severity": severity, "model": model, "values": told})
     return {"columns": list(columns), "lines": lines}

@@ -152,7 +152,11 @@ def _card(row: dict[Any, Any], pictures: Pictures, tags: card_tags.Tags, caught:
         )
     rank = drawn.get("rank")
     frame_id = int(row["frame_id"])
-    evidence = [_words(row["evidence"], keep=True), tags.words(frame_id), short_cell(row)]
+    evidence = [
+        _words(row["evidence"], keep=True),
+        tags.words(frame_id),
+        terms.cell(row["corruption"], row["severity"]),
+    ]
     right = not pd.isna(row["score"]) and float(row["score"]) >= 1
     return {
         "id": row["example_id"],
@@ -213,17 +217,12 @@ def _shares(found: Mapping[str, float]) -> str:
     return ", ".join(f"{100 * share:.0f} % {name}" for name, share in found.items() if share >= 0.005)
 
 
-def short_cell(row: Mapping[Any, Any]) -> str:
-    """A cell in two words, such as `fog 4`."""
-    return f"{wording.corruption(row['corruption'])} {row['severity']}" if row["severity"] else "clean"
-
-
 def cell_words(row: Mapping[Any, Any]) -> str:
     """A cell with its physical strength."""
     if not row["severity"]:
         return "clean data"
     level = wording.strength(row["strength"], row["strength_unit"])
-    return f"{wording.corruption(row['corruption'])}, severity {row['severity']}" + (f" ({level})" if level else "")
+    return f"{terms.corruption(row['corruption'])}, severity {row['severity']}" + (f" ({level})" if level else "")
 
 
 def _words(text: Any, *, keep: bool = False) -> str:

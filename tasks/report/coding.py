@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import plotly.graph_objects as go
 
-from tasks.report import figures, wording
+from tasks import terms
+from tasks.report import figures
 
 NAMES: Final[Mapping[str, str]] = {
     "bitrate_kbps": "bit rate (kbit/s)",
@@ -103,7 +104,7 @@ def name(fact: str) -> str:
         >>> name("bitrate_kbps"), name("packets_lost")
         ('bit rate (kbit/s)', 'packets lost')
     """
-    return NAMES.get(fact, wording.corruption(fact))
+    return NAMES.get(fact, terms.corruption(fact))
 
 
 def _told(ends: Sequence[float]) -> str:

@@ -36,7 +36,7 @@ def comparison(
             detail = differences.by_corruption(scores, task, model, params.metrics.confidence)
             if detail.empty:
                 continue
-            order = {choice.name: wording.corruption(choice.name) for choice in params.choices()}
+            order = {choice.name: terms.corruption(choice.name) for choice in params.choices()}
             detail = detail[detail["corruption"].isin(order)].assign(column=detail["corruption"].map(order))
             detail = detail.sort_values("corruption", key=lambda names: names.map(list(order).index), kind="stable")
             title = f"{model}: mean over severities, by corruption and slice"

@@ -240,7 +240,7 @@ def _breaks(params: Params, scores: pd.DataFrame, task: str, models: Sequence[st
     takeaways = []
     for model in models:
         broken = [name for name in order if not wording.absent(known.get((model, name), {}).get("value"))]
-        told = ", ".join(wording.corruption(name) for name in broken)
+        told = ", ".join(terms.corruption(name) for name in broken)
         takeaways.append(
             f"{model} falls below {wording.percent(params.metrics.break_at)} of clean under {len(broken) or 'none'} of"
             f" {len(order)} corruptions{f': {told}' if broken else ''}."

@@ -86,7 +86,7 @@ def _rule(
     by_model = ", ".join(f"{markdown_text(str(m))} {n}" for m, n in hits["model"].value_counts().items())
     blocks[1] += f" on {_count(hits['frame_id'].nunique(), 'frame')} ({by_model})."
     by_name = [
-        [wording.corruption(str(corruption)), *_share(len(own), int((looked["corruption"] == corruption).sum()))]
+        [terms.corruption(str(corruption)), *_share(len(own), int((looked["corruption"] == corruption).sum()))]
         for corruption, own in sorted(hits.groupby("corruption"), key=lambda pair: -len(pair[1]))
     ]
     blocks.append(markdown_table(["Corruption", "Caught", "Of", "Share"], by_name))
@@ -109,7 +109,7 @@ def _worst(name: str, hits: pd.DataFrame, frames: pd.DataFrame) -> list[str]:
     lines, commands = [], []
     for row in shown.to_dict("records"):
         frame = place.loc[row["frame_id"]]
-        under = "clean" if row["severity"] == 0 else f"{wording.corruption(row['corruption'])} {row['severity']}"
+        under = terms.cell(row["corruption"], row["severity"])
         where = f"frame {frame['frame_index']} of {frame['clip_id']}"
         told = str(row["evidence"] or "")
         lines.append([f"{row['score']:.2f}", row["model"], terms.TASK_NAMES[row["task"]], under, where, told])

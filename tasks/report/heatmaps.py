@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import find_intermediate_color, hex_to_rgb, sample_colorscale, unlabel_rgb
 
+from tasks import terms
 from tasks.metrics.robustness import Figure
 from tasks.report import differences, figures, numbers, wording
 
@@ -68,7 +69,7 @@ def robustness_map(
         values = grid.assign(mean=means).to_numpy().tolist()
         texts = [[form(v) for v in line] for line in values]
         x = [str(c) for c in columns]
-        y = [figures.escaped(wording.corruption(name)) for name in names]
+        y = [figures.escaped(terms.corruption(name)) for name in names]
         figure.add_trace(
             go.Heatmap(
                 z=[figures.rounded_all(line) for line in values],

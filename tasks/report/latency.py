@@ -35,8 +35,7 @@ class Measured:
     @property
     def name(self) -> str:
         """Model and, unless it is clean, cell."""
-        cell = f", {wording.corruption(self.corruption)} {self.severity}" if self.severity else ""
-        return f"{self.model}{cell}"
+        return f"{self.model}, {terms.cell(self.corruption, self.severity)}" if self.severity else self.model
 
     @property
     def frames(self) -> pd.DataFrame:

@@ -165,7 +165,7 @@ def _problems(scores: pd.DataFrame, about: dict[str, Any]) -> list[str]:
     for status, words in (("failed", "failed: figures over it are incomplete"), ("not_applicable", "does not apply")):
         cells = rows[rows["status"] == status][["model", "corruption", "severity"]].drop_duplicates()
         for row in cells.head(50).to_dict("records"):
-            found.append(f"{row['model']}: {wording.corruption(row['corruption'])}, severity {row['severity']} {words}")
+            found.append(f"{row['model']}: {terms.corruption(row['corruption'])}, severity {row['severity']} {words}")
         if len(cells) > 50:
             found.append(f"and {len(cells) - 50} further cells: {words}")
     found += [f"not shown in the gallery: {reason}" for reason in about["unreadable"].values()]

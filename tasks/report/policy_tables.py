@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tasks import terms
 from tasks.report import wording
 
 Content = dict[str, Any]
@@ -77,7 +78,7 @@ def _advice(by_severity: Mapping[int, str]) -> str:
         at = sorted(severity for severity, found in by_severity.items() if found == advice)
         if at:
             where = "all severities" if len(at) == len(by_severity) else runs(at)
-            told.append(f"{wording.corruption(advice)} at {where}")
+            told.append(f"{terms.corruption(advice)} at {where}")
     return "; ".join(told) or "–"
 
 
@@ -105,5 +106,5 @@ def _sentence(name: str, of: Mapping[str, Any]) -> str:
     for advice in ("fall_back", "observe"):
         slices = [wording.slice_name(item["slice"]) for item in of["slices"] if item["advice"] == advice]
         if slices:
-            told += f" Clean slices to {wording.corruption(advice)} on: {'; '.join(slices)}."
+            told += f" Clean slices to {terms.corruption(advice)} on: {'; '.join(slices)}."
     return told

@@ -227,7 +227,7 @@ def _maps(
                 continue
             order = [c for _, c in numbers.corruption_order(params, numbers.cells(scores, task))]
             rows = differences.named(rows.assign(slice=rows["corruption"]), confidence)
-            content = comparison.difference_map(f"change-{task}-{place}", name, rows, order, charts, wording.corruption)
+            content = comparison.difference_map(f"change-{task}-{place}", name, rows, order, charts, terms.corruption)
             maps.append({**content, "takeaway": _map_takeaway(rows)})
         if maps:
             metric = terms.metric(tables.HEADLINE[task])
@@ -241,7 +241,7 @@ def _map_takeaway(rows: pd.DataFrame) -> str:
     counts = differences.tally(cells["outcome"])
     lowest, highest = (cells.loc[getattr(cells["difference"], end)()].to_dict() for end in ("idxmin", "idxmax"))
     ends = (
-        f"{wording.corruption(row['corruption'])} {row['column']} ({wording.change(row['difference'])})"
+        f"{terms.corruption(row['corruption'])} {row['column']} ({wording.change(row['difference'])})"
         for row in (lowest, highest)
     )
     return (

@@ -226,7 +226,7 @@ def figure(row: Mapping[Any, Any]) -> str:
 
 
 def _under(row: Mapping[Any, Any]) -> str:
-    return wording.corruption(str(row["corruption"]))
+    return terms.corruption(str(row["corruption"]))
 
 
 def _difference(row: Mapping[Any, Any]) -> str:
@@ -259,10 +259,10 @@ def _lines(rows: pd.DataFrame, most: int) -> str:
 
 def fall(row: Mapping[Any, Any]) -> str:
     """The fall of one frame's score, in a sentence without its end."""
-    under = "clean" if row["severity"] == 0 else f"{wording.corruption(row['corruption'])} {row['severity']}"
     return (
         f"{terms.TASK_NAMES[row['task']]} of {row['model']}, frame {row['frame_index']} of {row['clip_id']} "
-        f"(id {row['frame_id']}), {under}, {row['score_a']:.2f} → {row['score_b']:.2f}"
+        f"(id {row['frame_id']}), {terms.cell(row['corruption'], row['severity'])}, "
+        f"{row['score_a']:.2f} → {row['score_b']:.2f}"
     )
 
 

@@ -183,7 +183,7 @@ def _map_table(rows: pd.DataFrame, model: str, order: Sequence[tuple[str, str]],
             {
                 "family": family.replace("_", " "),
                 "corruption": name,
-                "name": wording.corruption(name),
+                "name": terms.corruption(name),
                 "cells": line,
                 "mpc": _summed(mpc, model, name, wording.figure),
                 "rpc": _summed(rpc, model, name, wording.share),
@@ -235,7 +235,7 @@ def degradation(
             multiples.append(
                 {
                     "id": key,
-                    "name": wording.headline(wording.corruption(name)),
+                    "name": wording.headline(terms.corruption(name)),
                     "takeaway": takeaways.curve_takeaway(rows, name, models),
                     "corruption": name,
                 }
@@ -302,6 +302,6 @@ def _curve_table(rows: pd.DataFrame, models: Sequence[str], order: Sequence[tupl
                 wording.figure(*(here[model][end] for end in ("value", "low", "high"))) if model in here else "–"
                 for model in models
             ]
-            line = {"corruption": wording.corruption(name), "severity": str(severity), "values": values}
+            line = {"corruption": terms.corruption(name), "severity": str(severity), "values": values}
             lines.append({**line, "name": name, "strength": _strength(next(iter(here.values())))})
     return {"models": list(models), "lines": lines}

@@ -9,6 +9,7 @@ from typing import Any, Final
 import jinja2
 from markupsafe import Markup
 
+from tasks import terms
 from tasks.layout import slug
 from tasks.report import cards, figures, packing, wording
 
@@ -51,7 +52,7 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["words"] = wording.corruption
+    environment.filters["words"] = terms.corruption
     environment.filters["slug"] = slug
     environment.filters["slice_words"] = wording.slice_name
     environment.filters["strength"] = lambda level: wording.strength(level[1], level[2])

@@ -130,13 +130,13 @@ def takeaways(known: Known, task: str, models: Sequence[str], shift: str, kind: 
             found.append(f"{wording.headline(kind)} {shift}: {model} has no figure to compare ({real.told}).")
             continue
         sentence = f"{wording.headline(kind)} {shift} costs {model} {real.told} {metric}{_doubt(real)}"
-        matched = [matching(known, task, model, name, f"{wording.corruption(name)} ") for name in known.like()]
+        matched = [matching(known, task, model, name, f"{terms.corruption(name)} ") for name in known.like()]
         found.append(f"{sentence}: {'; '.join(matched)}." if matched else f"{sentence}.")
     for corruption in known.like() if len(models) > 1 else ():
         row = known.row("rank_agreement", task=task, corruption=corruption)
         if row is not None and not wording.absent(row["value"]):
             found.append(
-                f"By what they lose, {wording.corruption(corruption)} orders the models {_order(float(row['value']))}"
+                f"By what they lose, {terms.corruption(corruption)} orders the models {_order(float(row['value']))}"
                 f" {kind} {shift} ({row['note']})."
             )
     return found
@@ -193,7 +193,7 @@ def _drops(known: Known, task: str, models: Sequence[str]) -> list[Content]:
     for corruption in known.like():
         for severity in known.severities(corruption):
             place = {"figure": "simulated_drop", "corruption": corruption, "severity": severity}
-            places.append((wording.corruption(corruption), str(severity), place))
+            places.append((terms.corruption(corruption), str(severity), place))
     return [
         {
             "task": terms.TASK_NAMES[task],

@@ -6,7 +6,7 @@ from typing import Any, Final
 import plotly.graph_objects as go
 
 from tasks import tables, terms
-from tasks.report import figures, wording
+from tasks.report import figures
 from tasks.report.by_severity import Point
 from tasks.report.shift_rows import Known
 
@@ -73,7 +73,7 @@ def chart(known: Known, task: str, models: Sequence[str], kind: str) -> Content:
         for corruption in like:
             severities = known.severities(corruption)
             points = [Point(0.0), *(_simulated(known, task, model, corruption, severity) for severity in severities)]
-            words = figures.escaped(wording.corruption(corruption))
+            words = figures.escaped(terms.corruption(corruption))
             lines.append(
                 go.Scatter(
                     name=figures.escaped(f"{model}, ") + words,
@@ -90,7 +90,7 @@ def chart(known: Known, task: str, models: Sequence[str], kind: str) -> Content:
                 )
             )
     figure.add_traces([*bands, *lines])
-    names = " or ".join(wording.corruption(name) for name in like)
+    names = " or ".join(terms.corruption(name) for name in like)
     title = figures.escaped(f"severity, {names}")
     axis = {"title": {"text": title}, "tickmode": "linear", "dtick": 1, "zeroline": False}
     return _laid_out(figure, f"{metric} lost", axis)

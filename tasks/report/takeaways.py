@@ -17,12 +17,12 @@ def map_takeaway(rows: pd.DataFrame, model: str) -> str:
     by_name = own.groupby("corruption", sort=False)["retained"].mean()
     worst = _lowest(own, "retained")
     hardest, mildest = str(by_name.idxmin()), str(by_name.idxmax())
-    sentence = f"{model} keeps least under {wording.corruption(hardest)}"
+    sentence = f"{model} keeps least under {terms.corruption(hardest)}"
     sentence += f" ({wording.percent(by_name[hardest])} of clean on average"
     if len(by_name) > 1:
-        sentence += f"; most under {wording.corruption(mildest)}, {wording.percent(by_name[mildest])}"
+        sentence += f"; most under {terms.corruption(mildest)}, {wording.percent(by_name[mildest])}"
     return (
-        f"{sentence}); its worst cell is {wording.corruption(worst['corruption'])} at severity {int(worst['severity'])}"
+        f"{sentence}); its worst cell is {terms.corruption(worst['corruption'])} at severity {int(worst['severity'])}"
         f" with {wording.percent(worst['retained'])}."
     )
 

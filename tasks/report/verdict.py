@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from tasks import terms
 from tasks.gates import digits
 from tasks.report import amounts, wording
 
@@ -97,7 +98,7 @@ def where(gate: Mapping[Any, Any]) -> str:
     if clean:
         parts.append("clean data")
     elif isinstance(corruption, str) and corruption != "all":
-        parts.append(wording.corruption(corruption))
+        parts.append(terms.corruption(corruption))
     elif isinstance(family, str) and family not in ("all", "clean"):
         parts.append(f"family {family.replace('_', ' ')}")
     elif not pd.isna(gate["severity"]):

@@ -1,4 +1,4 @@
-"""Numbers, corruptions, slices and states as the page and the summary write them."""
+"""Numbers, slices and states as the page and the summary write them."""
 
 import math
 import re
@@ -10,19 +10,6 @@ import pandas as pd
 
 from tasks import tables
 from tasks.gates import digits
-
-
-def corruption(name: str) -> str:
-    """A corruption's id with spaces, and codecs as they are written.
-
-    Examples:
-        >>> corruption("low_light"), corruption("h264_bitrate"), corruption("jpeg_compression")
-        ('low light', 'H.264 bitrate', 'JPEG compression')
-    """
-    return re.sub(r"\b(jpeg|h264|h265|av1|iso)\b", lambda found: _SPELT[found[0]], name.replace("_", " "))
-
-
-_SPELT: Final[Mapping[str, str]] = {"jpeg": "JPEG", "h264": "H.264", "h265": "H.265", "av1": "AV1", "iso": "ISO"}
 
 
 def headline(text: str) -> str:

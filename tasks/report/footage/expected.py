@@ -225,7 +225,7 @@ def validation(scan: Scan) -> Content | None:
         line = {
             "way": WAYS.get(row["validation"], str(row["validation"]).replace("_", " ")),
             "metric": terms.metric(row["metric"]),
-            "corruption": "all" if whole else wording.corruption(row["corruption"]),
+            "corruption": "all" if whole else terms.corruption(row["corruption"]),
             "n": row["n"],
             "error": wording.number(row["error"]),
             "naive": wording.number(row["naive_error"]),

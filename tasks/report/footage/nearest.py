@@ -1,9 +1,9 @@
 """What each clip looks like: a frame of it beside the corruption of the validated run that it is nearest to."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-from tasks import tables
+from tasks import terms
 from tasks.report import cards, wording
 from tasks.report.footage.scan import Content, Scan
 
@@ -32,7 +32,7 @@ def nearest(scan: Scan, pictures: cards.Pictures, gallery: Mapping[tuple[str, in
             continue
         ranks = [
             {
-                "name": _cell(row),
+                "name": terms.cell(row["corruption"], row["severity"]),
                 "similarity": wording.number(row["similarity"], 2),
                 "share": f"{min(max(float(row['similarity']), 0.0), 1.0):.3f}",
                 "distance": wording.number(row["distance"], 2),
@@ -52,7 +52,7 @@ def nearest(scan: Scan, pictures: cards.Pictures, gallery: Mapping[tuple[str, in
         severity, known = _closest(gallery, str(first["corruption"]), int(first["severity"]))
         if known is not None:
             picture = pictures.use(*known)
-            told = f"Validated frame, {wording.corruption(str(first['corruption']))} {severity}"
+            told = f"Validated frame, {terms.corruption(str(first['corruption']))} {severity}"
             panels.append(_panel(picture, known[1], known[2], told))
         title = wording.headline(ranks[0]["name"])
         against = (scan.facts.get("against") or {}).get(clip_id, "")
@@ -71,9 +71,3 @@ def _closest(
 
 def _panel(picture: str, width: int, height: int, caption: str) -> Content:
     return {"picture": picture, "width": width, "height": height, "caption": caption}
-
-
-def _cell(row: Mapping[Any, Any]) -> str:
-    if row["corruption"] == tables.CLEAN:
-        return "clean"
-    return f"{wording.corruption(str(row['corruption']))} {int(row['severity'])}"

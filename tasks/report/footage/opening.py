@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from tasks import tables
+from tasks import tables, terms
 from tasks.report import wording
 from tasks.report.footage import expected
 from tasks.report.footage.scan import INBOX, Content, Scan
@@ -146,7 +146,7 @@ def _most(first: pd.DataFrame) -> str:
     counts = first["corruption"].value_counts()
     name = str(counts.index[0])
     rest = f" ({counts.iloc[0]} of {len(first)} clips)" if len(counts) > 1 else ""
-    return ("clean frames" if name == tables.CLEAN else wording.corruption(name)) + rest
+    return ("clean frames" if name == tables.CLEAN else terms.corruption(name)) + rest
 
 
 def alerts(scan: Scan) -> Content:

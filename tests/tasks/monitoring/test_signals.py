@@ -122,7 +122,7 @@ def test_forecast_is_the_worst_metrics_mean_over_the_footage() -> None:
     )
     nearest = table("footage_nearest", *[
         {"clip_id": clip, "camera": "north", "rank": rank, "corruption": name, "severity": 3}
-        for clip, name, rank in (("a", "fog", 1), ("b", "fog", 1), ("a", "snow", 2))
+        for clip, name, rank in (("a", "defocus_blur", 1), ("b", "defocus_blur", 1), ("a", "snow", 2))
     ])  # fmt: skip
     one = scan(clips=rows, forecast=seen, nearest=nearest)
     signal = said(of(one), "forecast")
@@ -131,7 +131,7 @@ def test_forecast_is_the_worst_metrics_mean_over_the_footage() -> None:
     assert signal.over
     assert signal.evidence == (
         "expected mAP 0.350 [0.000, 1.000], 0.150 below clean 0.500, where 0.100 is allowed by alerts.limits; it looks "
-        "most like fog 3"
+        "most like defocus blur 3"
     )
     signal = said(of(one, gates={"map": Bound(floors=(0.1,))}), "forecast")
     assert signal.evidence.startswith("expected HOTA 0.450"), "half of what is allowed against 0.15 of 0.4"
