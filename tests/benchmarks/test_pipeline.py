@@ -53,6 +53,15 @@ def test_the_figures_of_a_run():
     assert "| speedup " in pipeline.page(pipeline.rows(result))
 
 
+def test_ours_is_the_mean_of_the_runs_before_and_after_the_loop():
+    first = {"spent": {"start": 2.0}, "work": {"fog": 10.0}, "features": 1.0, "ap": {("fog", 1): 0.3}, "photographs": 2}
+    second = {**first, "spent": {"start": 3.0}, "work": {"fog": 14.0}, "features": 2.0}
+    mean = {**first, "spent": {"start": 2.5}, "work": {"fog": 12.0}, "features": 1.5}
+    assert pipeline.mean_of(first, second) == mean
+    with pytest.raises(RuntimeError, match="other AP"):
+        pipeline.mean_of(first, {**second, "ap": {("fog", 1): 0.31}})
+
+
 def test_the_loop_of_the_field_scores_as_coco_does(tmp_path: Path):
     real = os.environ.get("STORMGLASS_REAL_DATA")
     if not real:
