@@ -2,10 +2,17 @@
 
 A data set whose items are read and corrupted in two loader workers by imagecorruptions (mended so that it runs), the
 model loaded for each cell, one image a call, COCOeval with its defaults.
+
+    python -m benchmarks.field_loop ANNOTATIONS IMAGES MODEL FOLDER CELLS
+
+where MODEL is a model of params and CELLS a list of [corruption, severity], both as JSON, and FOLDER what the model's
+paths start from; prints what `run` returns as JSON.
 """
 
 import contextlib
 import io
+import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
@@ -108,3 +115,9 @@ def average_precision(truth: Any, rows: list[dict[str, Any]]) -> float:
         evaluation.accumulate()
         evaluation.summarize()
     return float(evaluation.stats[0])
+
+
+if __name__ == "__main__":
+    annotations, images, model, folder, cells = sys.argv[1:]
+    asked = [(name, severity) for name, severity in json.loads(cells)]
+    print(json.dumps(run(Path(annotations), Path(images), Model.model_validate_json(model), Path(folder), asked)))

@@ -133,7 +133,7 @@ class Feed:
         try:
             with self._aside():
                 corrupted = corrupt(
-                    self._on_device(np.stack(clean)),
+                    self._on_device(np.stack(clean) if len(clean) > 1 else clean[0][None]),
                     name=corruption,
                     **_strength(part),
                     seed=self._params.run.seed,
