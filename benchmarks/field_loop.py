@@ -63,6 +63,7 @@ def run(
         cells: (corruption, severity); severity 0 is clean.
         device: where the model runs.
     """
+    reference.load()  # as an import at the top of the script: else each loader worker would, in each cell
     found = []
     for name, severity in cells:
         start = perf_counter()
