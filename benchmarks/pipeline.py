@@ -84,8 +84,8 @@ NOTES: Final = """\
   figures are the means of both: machines drift by a tenth within the minutes that the loop takes. Prefect's server is
   up beforehand, as it is between the runs of a project (it stays for five minutes, or `PREFECT_API_URL` names one): its
   start is `server_start_s`, apart.
-- `speedup` is wall time over wall time. `work_speedup` leaves out what a run of any size pays once, the start of the
-  process and a flow (from `stormglass infer` run again, when there is nothing left to do).
+- `speedup` is wall time over wall time. `work_speedup` leaves out what a run of any size pays once: the loop's start,
+  and of ours that of the process and a flow (from `stormglass infer` run again, when there is nothing left to do).
 - `without_glass_blur` leaves its cells out of both sides: of ours by its parts' share of the summed stage times.
 - `wall_over_cpu` is the wall time of the stage `infer` over the processor time that it and its workers took, divided by
   the number of processors: 1 is none that was idle. `wall_over_work` counts `ours_stages_s` alone (decode, corrupt,
@@ -191,7 +191,7 @@ def compared(theirs: dict[str, Any], ours: dict[str, Any], workers: int) -> dict
     done = sum(work.values())
     share = work.get(SLOW, 0.0) / done
     glass = share * spent["infer"]
-    once = spent["again"]
+    once, their_start = spent["again"], their_wall - sum(cell["seconds"] for cell in cells)
     difference = [ours["ap"][cell["name"], cell["severity"]] - cell["ap"] for cell in cells]
     by_name: dict[str, list[float]] = {}
     for cell, value in zip(cells, difference, strict=True):
@@ -200,7 +200,7 @@ def compared(theirs: dict[str, Any], ours: dict[str, Any], workers: int) -> dict
     error = float(means.std(ddof=1) / np.sqrt(len(means)))
     return {
         "field_loop_s": their_wall,
-        "field_loop_start_s": their_wall - sum(cell["seconds"] for cell in cells),
+        "field_loop_start_s": their_start,
         "ours_s": wall,
         **{f"ours_{name}_s": spent[name] for name in ("start", "prepare", "infer", "score")},
         "server_start_s": spent["server"],
@@ -209,8 +209,8 @@ def compared(theirs: dict[str, Any], ours: dict[str, Any], workers: int) -> dict
         "ours_features_s": ours["features"],
         "speedup": their_wall / wall,
         "speedup_without_glass_blur": without / (wall - glass),
-        "work_speedup": their_wall / max(wall - once, 1e-9),
-        "work_speedup_without_glass_blur": without / max(wall - once - glass, 1e-9),
+        "work_speedup": (their_wall - their_start) / max(wall - once, 1e-9),
+        "work_speedup_without_glass_blur": (without - their_start) / max(wall - once - glass, 1e-9),
         "wall_over_work": spent["infer"] / (done / workers),
         "wall_over_cpu": spent["infer"] / (spent["infer cpu"] / workers),
         "clean_ap_difference": abs(difference[0]),

@@ -79,6 +79,12 @@ def test_arrows_have_no_circle() -> None:
         seen |= free
 
 
+def test_a_command_loads_no_torch_by_itself() -> None:
+    """Its seconds are for the processes that need it."""
+    code = "import sys, flows.infer, flows.score; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
 @pytest.mark.parametrize("module", ["tasks.corruptions", "tasks.models", "tasks.inference"])
 def test_imports_on_a_bare_machine(module: str) -> None:
     """GPU machines may have torch alone: the rest is imported when used."""
