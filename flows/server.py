@@ -7,6 +7,7 @@ own files.
 
 import contextlib
 import fcntl
+import gc
 import json
 import os
 import signal
@@ -21,11 +22,14 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import psutil
 
 from tasks.errors import WorkFailed
+
+if TYPE_CHECKING:
+    import uvicorn
 
 IDLE_S: Final = 300.0
 """The stages of a run follow each other within seconds; a look at the report between two runs takes minutes."""
@@ -49,10 +53,12 @@ class Server:
 
     @property
     def healthy(self) -> bool:
-        """Whether it answers."""
+        """Whether it answers, and will at once: FastAPI builds its routes for the first who asks for one, which takes a
+        fifth of a second, and `/health` lies before them.
+        """
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(f"{self.url}/health", timeout=5) as answer:
+            with opener.open(f"{self.url}/admin/version", timeout=5) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
@@ -210,6 +216,7 @@ def serve(home: Path, before: str = "", *, idle_s: float) -> None:
     temporary.write_text(json.dumps(state))
     temporary.replace(home / "server.json")
 
+    gc.disable()  # until all is loaded, see `_watch`
     import uvicorn  # after the environment: Prefect reads its settings when it is loaded
     from prefect.server.api.server import create_app
 
@@ -218,13 +225,17 @@ def serve(home: Path, before: str = "", *, idle_s: float) -> None:
     server.run(sockets=[door])
 
 
-def _watch(server: "object", home: Path, idle_s: float) -> None:
+def _watch(server: "uvicorn.Server", home: Path, idle_s: float) -> None:
     last_used = time.monotonic()
     while time.monotonic() - last_used < idle_s and (home / "server.json").exists():
         time.sleep(min(2.0, idle_s / 4))
+        if server.started and not gc.isenabled():
+            # What is loaded stays: to go through it for garbage takes a quarter of a second, in which nobody is served.
+            gc.freeze()
+            gc.enable()
         if _used(home):
             last_used = time.monotonic()
-    server.should_exit = True  # type: ignore[attr-defined]
+    server.should_exit = True
     time.sleep(30)
     os._exit(0)  # a service that does not stop when asked
 
