@@ -105,7 +105,7 @@ class Bench:
         """
         self._feed.open(unit.shard)
         failures: list[Failure] = []
-        for severity in dict.fromkeys([part.severity for part in unit.parts] + [look.severity for look in unit.looks]):
+        for severity in unit.severities:
             parts = [part for part in unit.parts if part.severity == severity]
             look = next((look for look in unit.looks if look.severity == severity), None)
             failed = self._infer(unit, [part for part in parts if not self._store.has(part.detections)], look)

@@ -43,9 +43,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Unit:
-    """The unit of scheduling: one corruption at all its severities, one shard, every model that still needs it.
+    """The unit of scheduling: one corruption, one shard, every model that still needs it.
 
-    `looks`: those that are left to take of what the models see, or would.
+    It holds all severities, but for the last units of a run: see `Plan`.
+
+    Attributes:
+        looks: those that are left to take of what the models see, or would.
     """
 
     corruption: str
@@ -56,7 +59,27 @@ class Unit:
     @property
     def name(self) -> str:
         """For people, unique within a run."""
-        return f"{self.corruption} {self.shard.name}"
+        severities = self.severities
+        alone = f" {severities[0]}" if len(severities) == 1 and severities[0] else ""
+        return f"{self.corruption}{alone} {self.shard.name}"
+
+    @property
+    def severities(self) -> tuple[int, ...]:
+        """Of its parts and looks, each once."""
+        found = [part.severity for part in self.parts] + [look.severity for look in self.looks]
+        return tuple(dict.fromkeys(found))
+
+    def by_severity(self) -> "list[Unit]":
+        """The same work in a unit for each severity."""
+        return [
+            Unit(
+                self.corruption,
+                self.shard,
+                tuple(part for part in self.parts if part.severity == severity),
+                tuple(look for look in self.looks if look.severity == severity),
+            )
+            for severity in self.severities
+        ]
 
 
 @dataclass(frozen=True)
@@ -81,7 +104,8 @@ class Plan:
     """All of a run's cells and the units that are left to do.
 
     Attributes:
-        units: what is left, shard by shard, so that a worker's decoded frames serve all corruptions.
+        units: what is left, shard by shard, so that a worker's decoded frames serve all corruptions; of several workers
+            the last ones, one for each, severity by severity, so that all end at about one time.
         recordings: what is left to be read, by its file or folder: before the units, which may track what it says.
         messages: why the last try at a part or look failed, by its key; filled while units run.
         looks: what sampled frames look like, of every cell that a model is run on: where all predictions are recorded,

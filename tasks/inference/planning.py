@@ -96,6 +96,9 @@ def make(params: Params, layout: Layout, *, devices: tuple[str, ...]) -> Plan:
         unseen = tuple(look for look in own if store.kept_arrow(looks.TABLE, look.key) is None)
         if work or unseen:
             units.append(Unit(choice.name, shard, work, unseen))
+    if len(devices) > 1:
+        last = [piece for unit in units[-len(devices) :] for piece in unit.by_severity()]
+        units = [*units[: -len(devices)], *last]
     away = frozenset(name for name, model in params.models.items() if elsewhere.is_there(model))
     return Plan(
         params, layout, store, devices, fingerprints, descriptions, cells, units, recordings, looks=taken, away=away

@@ -17,8 +17,8 @@ from tasks.models import small
 from tests import tiny
 
 
-def make(path: Path, **sections: Any) -> inference.Plan:
-    return planning.make(tiny.change(path, **sections), Layout(path.parent), devices=("cpu",))
+def make(path: Path, workers: int = 1, **sections: Any) -> inference.Plan:
+    return planning.make(tiny.change(path, **sections), Layout(path.parent), devices=("cpu",) * workers)
 
 
 def keys(plan: inference.Plan) -> dict[tuple[object, ...], str]:
@@ -44,6 +44,23 @@ def test_cells_and_units(path: Path) -> None:
         ("jpeg_compression shard-0000", 4),
     ]
     assert len(set(keys(plan).values())) == len(plan.cells) == plan.n_missing == 10
+
+
+def test_the_last_units_of_several_workers_are_cut_by_severity(path: Path) -> None:
+    whole = {part.key for unit in make(path).units for part in unit.parts}
+    seen = {look.key for unit in make(path).units for look in unit.looks}
+    plan = make(path, workers=2)
+    assert [(unit.name, unit.severities, len(unit.parts), len(unit.looks)) for unit in plan.units] == [
+        ("clean shard-0000", (0,), 2, 1),
+        ("gaussian_noise 1 shard-0000", (1,), 2, 1),
+        ("gaussian_noise 3 shard-0000", (3,), 2, 1),
+        ("jpeg_compression 1 shard-0000", (1,), 2, 1),
+        ("jpeg_compression 3 shard-0000", (3,), 2, 1),
+    ]
+    assert {part.key for unit in plan.units for part in unit.parts} == whole
+    assert {look.key for unit in plan.units for look in unit.looks} == seen
+    more = make(path, workers=16)  # than there are units
+    assert [unit.name for unit in more.units] == [unit.name for unit in plan.units]
 
 
 @pytest.mark.parametrize(
