@@ -258,13 +258,17 @@ class OpenCV:
     def stretch_sum(
         self, codes: NDArray[np.uint8], weight: float, views: Sequence[tuple[float, float, float, float]]
     ) -> NDArray[np.float32]:
-        height, width = codes.shape[1:3]
+        width = codes.shape[2]
 
         def one(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
             values = frame.astype(np.float32)
-            total, seen = values * np.float32(weight), np.empty_like(values)
-            for view in views:
-                cv2.add(total, single.stretched(values, view, height, width, seen), dst=total)
+            total = values * np.float32(weight)
+            for rows in single.bands(total):
+                band = total[rows]
+                seen = np.empty_like(band)
+                for top, left, step, step_across in views:
+                    view = (top + step * rows.start, left, step, step_across)
+                    cv2.add(band, single.stretched(values, view, len(band), width, seen), dst=band)
             return total
 
         return single.each(codes, lambda frame: single.four_channels(frame, one))
