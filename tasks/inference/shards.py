@@ -13,7 +13,7 @@ from tasks.errors import InputError
 MIN_FRAMES: Final = 16
 """Fewer than this and opening files, writing the part and scheduling weigh as much as the work itself."""
 
-MIN_PIXELS: Final = 4_000_000
+MIN_PIXELS: Final = 8_000_000
 """Frames of a small format come by the dozen: some seconds of work for each corruption, a few hundred parts a run."""
 
 _IDENTITY = ["frame_id", "clip_id", "frame_index", "source_member", "source_index", "width_px", "height_px"]

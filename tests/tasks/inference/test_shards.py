@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
         ([20, 3, 20], 1000, [20, 23]),  # closed at once; a short clip waits for company
         ([10] * 5, 1000, [20, 20, 10]),  # 16 frames at least
         ([1] * 40, 4000, [16, 16, 8]),  # stills
-        ([12] * 12, 61, [72, 72]),  # 4 megapixels at least: 0.061 a frame, whole clips of 12
+        ([12] * 12, 122, [72, 72]),  # 8 megapixels at least: 0.122 a frame, whole clips of 12
         ([500], 1000, [500]),  # a clip is never cut
     ],
 )
