@@ -53,10 +53,9 @@ def score(params: Params, layout: Layout, *, workers: int = 1, track: attributio
     deployment.check_mix(params, truth.names("detection"))
     study = make_study(params, truth, rows)
     with streams(layout.scores) as put:
-        scored = _run(params, layout, models, study, requests, workers, put)
+        scored, floors = _run(params, layout, models, study, requests, workers, put)
         if track is not None:
             scored = _with_oracles(params, models, study, scored, track)
-        floors = trivial.figures(layout.tables, study, rows)
         with _uncollected():
             scores = assemble.scores(params, models, requests, scored, rows, floors)
             policy = deployment.document(params, scores)
@@ -134,6 +133,9 @@ def make_study(params: Params, truth: GroundTruth, rows: Mapping[str, list[Row]]
 
 Put = Callable[[Request, cell.Scored], None]
 
+Floors = dict[str, dict[Key, Figure]]
+"""What trivial baselines reach, by task."""
+
 _context: dict[str, Any] = {}
 
 
@@ -168,6 +170,12 @@ def _study_of(request: Request) -> Study:
     return replace(study, truth=moved(study.truth, waves))
 
 
+def _floors() -> Floors:
+    _, layout = _context["sources"]
+    study: Study = _context["study"]
+    return trivial.figures(layout.tables, study, study.rows)
+
+
 def _fit(model: ModelFacts) -> dict[str, Fitted]:
     params, layout = _context["sources"]
     files, held_out = validation(params, layout).get(model.name), params.on_validation()
@@ -185,19 +193,23 @@ def _run(
     requests: list[Request],
     workers: int,
     put: Put,
-) -> dict[Request, cell.Scored]:
-    """Score the cells that are there: the clean ones first, for their thresholds decide the examples of the others."""
+) -> tuple[dict[Request, cell.Scored], Floors]:
+    """Score the cells that are there, and what takes no look at them.
+
+    The clean ones come first, for their thresholds decide the examples of the others.
+    """
     there = [request for request in requests if request.status == "ok" and models[request.model].tasks]
     clean = [request for request in there if request.severity == 0]
     rest = [request for request in there if request.severity != 0]
     if workers <= 1 or len(there) <= 1:
         _ready(params, layout, models, study)
         try:
-            return _in_order(clean, rest, map, study, put)
+            return _in_order(clean, rest, map, study, put), _floors()
         finally:
             _context.clear()
     with processes.pool(min(workers, len(there)), _prepare, params, layout, models) as pool:
-        return _in_order(clean, rest, pool.map, study, put)
+        floors = pool.submit(_floors)  # while others would wait for the clean cells
+        return _in_order(clean, rest, pool.map, study, put), floors.result()
 
 
 def _in_order(
