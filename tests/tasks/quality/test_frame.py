@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from scipy import ndimage
-from skimage import color, measure
+from skimage import color, measure, transform
 
 from tasks import quality, tables
 from tasks.corruptions import corrupt
@@ -185,6 +185,21 @@ def test_the_small_copy_makes_size_matter_little() -> None:
         for column in ("haze", "cast_a", "cast_b", "colourfulness", "local_contrast", "anisotropy"):
             expected = getattr(full, column)
             assert getattr(small, column) == pytest.approx(expected, rel=0.1, abs=0.3), column
+
+
+@pytest.mark.parametrize(("width", "height"), [(320, 200), (321, 50), (448, 333), (586, 640), (800, 601), (1242, 375)])
+def test_the_small_copy_is_nearly_that_of_means_over_parts_of_pixels(width: int, height: int) -> None:
+    wide = cv2.resize(photographs(1)[0], None, fx=max(1, width / 586), fy=max(1, width / 586))
+    frame = wide[:height, :width]
+    found = own._small(frame).astype(float)
+    expected = transform.resize_local_mean(frame.astype(float), (round(height * 320 / width), 320), channel_axis=2)
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).mean() < 1
+
+
+def test_the_small_copy_of_a_strip_has_a_row() -> None:
+    assert own._small(np.full((1, 1280, 3), 7, np.uint8)).shape == (1, 320, 3)
+    assert own._small(np.full((9, 2000, 3), 7, np.uint8)).shape == (1, 320, 3)
 
 
 def test_a_frame_takes_a_few_milliseconds() -> None:
