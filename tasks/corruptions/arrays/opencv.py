@@ -185,7 +185,7 @@ class OpenCV:
         def one(frame: NDArray[Any]) -> NDArray[np.float32]:
             wide = cv2.copyMakeBorder(frame, up, down, left, right, _BORDERS[border]).astype(np.float32, copy=False)
             out = np.zeros(frame.shape, np.float32)
-            for rows in single.bands(out):
+            for rows in single.bands(len(out), out[0].nbytes):
                 band = out[rows]
                 for (dy, dx), weight in zip(steps, weights, strict=True):
                     top = up + dy + rows.start
@@ -263,7 +263,8 @@ class OpenCV:
         def one(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
             values = frame.astype(np.float32)
             total = values * np.float32(weight)
-            for rows in single.bands(total):
+            # As of four channels, whatever there are: where a band begins decides the last bits of its rows' places.
+            for rows in single.bands(len(total), 16 * width):
                 band = total[rows]
                 seen = np.empty_like(band)
                 for top, left, step, step_across in views:

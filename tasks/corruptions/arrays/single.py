@@ -83,10 +83,9 @@ def stretched(
     )
 
 
-def bands(out: NDArray[np.float32]) -> Iterator[slice]:
+def bands(height: int, row_bytes: int) -> Iterator[slice]:
     """The rows of a frame some at a time: what is added up over and over stays in the processor's cache."""
-    height = len(out)
-    rows = max(16, BAND_BYTES // out[0].nbytes // 16 * 16)
+    rows = max(16, BAND_BYTES // row_bytes // 16 * 16)
     for first in range(0, height, rows):
         yield slice(first, min(first + rows, height))
 
@@ -98,7 +97,7 @@ def run_sums(wide: NDArray[np.uint8], half_widths: Sequence[int]) -> NDArray[np.
     # Sums of up to 257 pixels fit into 16 bits, and are twice as fast there.
     kind, held = (np.uint16, 257) if 2 * most < 257 else (np.float32, math.inf)
     out = np.zeros((height, width, wide.shape[2]), np.float32)
-    for rows in bands(out):
+    for rows in bands(len(out), out[0].nbytes):
         around = wide[rows.start : rows.stop + 2 * reach].astype(kind)
         run = around[:, most : most + width].copy()
         count = rows.stop - rows.start
@@ -143,7 +142,7 @@ def over_channels(choose: Callable[..., Any], frame: NDArray[Any]) -> NDArray[An
 def luma(frame: NDArray[Any]) -> NDArray[np.float32]:
     """0.299 R + 0.587 G + 0.114 B."""
     out = np.empty(frame.shape[:2], np.float32)
-    for rows in bands(out):
+    for rows in bands(len(out), out[0].nbytes):
         cv2.cvtColor(frame[rows].astype(np.float32, copy=False), cv2.COLOR_RGB2GRAY, dst=out[rows])
     return out
 
