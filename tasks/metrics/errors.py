@@ -1,4 +1,4 @@
-"""What goes wrong in a detector: TIDE's six kinds of error, what fixing each would gain, and which classes it confuses.
+"""What goes wrong in a detector: TIDE's six kinds of error, and what fixing each would gain.
 
 Bolya et al., TIDE: A General Toolbox for Identifying Object Detection Errors (ECCV 2020). A detection that found
 nothing is of one of five kinds by its overlap with the truth that counts, asked in the order of the authors' tool:
@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.metrics import detection, matching
-from tasks.metrics.instances import Bools, Detections, Floats, Ints, Truth, box_iou, join, mask_iou
+from tasks.metrics.instances import Bools, Detections, Floats, Ints, Truth, join, overlap
 from tasks.metrics.matching import Candidates, Matches
 from tasks.metrics.resampling import Resampler
 
@@ -146,7 +146,12 @@ def find(pairs: Candidates, *, masks: bool = False) -> Errors:
 
 def _kinds(truth: Truth, found: Detections, stray: Ints, *, masks: bool) -> tuple[Ints, Ints]:
     """The kind of each stray detection, and the truth that cls, loc and dupe were meant for, -1 for the others."""
-    row, column, iou = _overlaps(truth, found, stray, np.flatnonzero(~truth.ignored), masks=masks)
+    there = np.flatnonzero(~truth.ignored)
+    row, place = join(found.frame[stray], truth.frame[there])
+    column = there[place]
+    iou = overlap(found, truth, stray[row], column, masks=masks)
+    near = iou >= BACKGROUND_IOU
+    row, column, iou = row[near], column[near], iou[near]
     same = found.kind[stray[row]] == truth.kind[column]
     own, own_iou = _best(len(stray), row[same], column[same], iou[same])
     other, other_iou = _best(len(stray), row[~same], column[~same], iou[~same])
@@ -159,18 +164,6 @@ def _kinds(truth: Truth, found: Detections, stray: Ints, *, masks: bool) -> tupl
     kind = np.select(list(tests.values()), list(tests), default=_BKG).astype(np.int64)
     target = np.where(np.isin(kind, (_LOC, _DUPE)), own, np.where(kind == _CLS, other, -1))
     return kind, target
-
-
-def _overlaps(truth: Truth, found: Detections, rows: Ints, columns: Ints, *, masks: bool) -> tuple[Ints, Ints, Floats]:
-    """Pairs of one frame, of any classes, that overlap: position in `rows`, in the truth, and IoU."""
-    row, place = join(found.frame[rows], truth.frame[columns])
-    column = columns[place]
-    if masks:
-        iou = mask_iou(found, truth, rows[row], column)
-    else:
-        iou = box_iou(found.boxes[rows[row]], truth.boxes[column], truth.crowd[column])
-    near = iou >= BACKGROUND_IOU
-    return row[near], column[near], iou[near]
 
 
 def _best(n: int, row: Ints, column: Ints, iou: Floats) -> tuple[Ints, Floats]:
@@ -271,51 +264,3 @@ def _means(rises: npt.NDArray[np.floating], kind: int | None) -> npt.NDArray[np.
     if not defined.any():
         return np.full(rises.shape[1:], np.nan)
     return np.asarray(rises[defined].mean(axis=0))
-
-
-def confusion(
-    truth: Truth,
-    detections: Detections,
-    n_classes: int,
-    threshold: float,
-    *,
-    frames: Bools | None = None,
-    masks: bool = False,
-) -> Ints:
-    """Which class is taken for which, at an operating threshold and IoU 0.5.
-
-    By falling score each detection takes the free object of greatest overlap in its frame, of whatever class; the rest
-    is background. A detection that takes an ignored object, as none that counts is free, counts for nothing.
-
-    Args:
-        truth: what is there.
-        detections: of each frame and class the 100 best count.
-        n_classes: how many classes there are.
-        threshold: detections below this score do not count.
-        frames: (n_frames,) the frames that count; None for all.
-        masks: overlap is measured between masks.
-
-    Returns:
-        (n_classes + 1, n_classes + 1) objects, by true class, then detected class. The last row counts detections on
-        background, the last column objects that were not detected.
-    """
-    matrix = np.zeros((n_classes + 1, n_classes + 1), dtype=np.int64)
-    kept = detections.score >= threshold
-    if frames is not None:
-        kept = kept & frames[detections.frame]
-    found = matching.candidates(truth, detections.take(kept), n_classes).detections
-    found = found.take(np.lexsort((-found.score, found.frame)))
-    # One class of all: the matching itself is COCO's.
-    row, column, iou = _overlaps(truth, found, np.arange(len(found)), np.arange(len(truth)), masks=masks)
-    near = iou >= FOREGROUND_IOU
-    alike = replace(found, kind=np.zeros_like(found.kind))
-    pairs = Candidates(alike, truth, 1, found.frame, found.frame, row[near], column[near], iou[near])
-    partner = matching.assign(pairs, truth.ignored)[0]
-    hit = partner >= 0
-    hit[hit] = ~truth.ignored[partner[hit]]
-    left = ~truth.ignored if frames is None else ~truth.ignored & frames[truth.frame]
-    left[partner[hit]] = False
-    np.add.at(matrix, (truth.kind[partner[hit]], found.kind[hit]), 1)
-    matrix[:-1, -1] = np.bincount(truth.kind[left], minlength=n_classes)
-    matrix[-1, :-1] = np.bincount(found.kind[partner < 0], minlength=n_classes)
-    return matrix

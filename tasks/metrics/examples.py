@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from tasks.metrics import matching, segmentation, tracking
 from tasks.metrics.classification import answered
-from tasks.metrics.instances import Bools, Detections, Floats, Ints, Truth, box_iou, join, mask_iou
+from tasks.metrics.instances import Bools, Detections, Ints, Truth, join, overlap
 
 POOR_IOU: Final = 0.1
 """A box of the right class that overlaps by this much but less than MATCH_IOU is a poor box, below it is elsewhere."""
@@ -118,7 +118,7 @@ def _causes(
     """Why each missed object was missed (kind, detection, overlap), and the stray detections that this explains."""
     row, column = join(truth.frame[missed], found.frame[stray])
     row, column = missed[row], stray[column]
-    iou = _overlap(truth, found, column, row, masks=masks)
+    iou = overlap(found, truth, column, row, masks=masks)
     same = truth.kind[row] == found.kind[column]
     wrong_class = ~same & (iou >= MATCH_IOU)
     poor = same & (iou >= POOR_IOU)
@@ -134,17 +134,11 @@ def _doubled(truth: Truth, found: Detections, stray: Ints, taken: Bools, *, mask
     """Whether each stray detection lies on an object of its class that another one has found."""
     there = np.flatnonzero(taken)
     row, column = join(found.frame[stray], truth.frame[there])
-    again = _overlap(truth, found, stray[row], there[column], masks=masks) >= MATCH_IOU
+    again = overlap(found, truth, stray[row], there[column], masks=masks) >= MATCH_IOU
     again &= found.kind[stray[row]] == truth.kind[there[column]]
     doubled = np.zeros(len(stray), dtype=bool)
     doubled[row[again]] = True
     return doubled
-
-
-def _overlap(truth: Truth, found: Detections, rows: Ints, columns: Ints, *, masks: bool) -> Floats:
-    if masks:
-        return mask_iou(found, truth, rows, columns)
-    return box_iou(found.boxes[rows], truth.boxes[columns])
 
 
 def of_classification(scores: npt.NDArray[np.float32], labels: Ints, names: Sequence[str]) -> Examples:

@@ -135,6 +135,21 @@ def mask_iou(detections: Detections, truth: Truth, rows: Ints, columns: Ints) ->
     return found
 
 
+def overlap(detections: Detections, truth: Truth, rows: Ints, columns: Ints, *, masks: bool) -> Floats:
+    """(P,) intersection over union of the pairs (rows, columns): of their masks, or of their boxes.
+
+    Args:
+        detections: with masks, if these are asked for.
+        truth: likewise. Against a crowd it is over the detection's own area.
+        rows: (P,) positions of detections, of masks fastest when equal ones stand together.
+        columns: (P,) positions of truth.
+        masks: of masks, not boxes.
+    """
+    if masks:
+        return mask_iou(detections, truth, rows, columns)
+    return box_iou(detections.boxes[rows], truth.boxes[columns], truth.crowd[columns])
+
+
 def mask_areas(masks: Sequence[dict[str, object]]) -> Floats:
     """(N,) area of compressed RLE masks in square pixels."""
     from pycocotools import mask as coco_mask

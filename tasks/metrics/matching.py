@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from tasks.metrics.instances import Bools, Detections, Floats, Ints, Truth, box_iou, join, mask_iou
+from tasks.metrics.instances import Bools, Detections, Floats, Ints, Truth, join, overlap
 
 THRESHOLDS: Final[Floats] = np.linspace(0.5, 0.95, 10)
 """IoU thresholds .50:.05:.95 (pycocotools, `Params.iouThrs`)."""
@@ -85,10 +85,7 @@ def candidates(
     chosen = rank < best
     kept, key, rank = kept.take(chosen), key[chosen], rank[chosen]
     row, column = join(key, truth.kind * (1 << 40) + truth.frame)
-    if masks:
-        iou = mask_iou(kept, truth, row, column)
-    else:
-        iou = box_iou(kept.boxes[row], truth.boxes[column], truth.crowd[column])
+    iou = overlap(kept, truth, row, column, masks=masks)
     near = iou >= THRESHOLDS[0]
     # A stable sort by falling score over all frames, as `accumulate` sorts the concatenated scores with mergesort.
     order = np.lexsort((-kept.score, kept.kind))

@@ -11,6 +11,7 @@ from tasks.metrics import (
     TEMPERATURE,
     THRESHOLD,
     calibration,
+    confusion,
     detection,
     errors,
     examples,
@@ -113,7 +114,7 @@ def measure(
         "reliability": reliability_rows(whole.score[counted], whole.hit[0, counted]),
     }
     if operating:
-        counts = errors.confusion(boxes, detections, len(names), threshold, masks=masks)
+        counts = confusion.of_detections(boxes, detections, len(names), threshold, masks=masks)
         rows["confusion"] = confusion_rows(counts, [*names, tables.NO_CLASS])
     return Measured(values, told, rows, limits)
 
