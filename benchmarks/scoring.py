@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks import generated, peers, records
 from benchmarks.peers import timed
-from tasks.metrics import detection, matching, tracking
+from tasks.metrics import detection, errors, matching, tracking
 from tasks.metrics.resampling import Resampler, unit_weights
 
 Values = dict[str, float]
@@ -57,6 +57,8 @@ COLUMNS: Final = ("size", "part", "figure", "value", "bar", "holds")
 NOTES: Final = """\
 - `map_s` is candidates, matching and figures from arrays; `pycocotools_map_s` is COCOeval's evaluate and accumulate
   for the same (all areas, 100 detections), `pycocotools_four_areas_s` with its defaults. Reading input is left out.
+- `errors_s` is the six kinds of error and what fixing each would gain, from the candidates; `errors_in_maps` is that
+  over `map_s`.
 - `resampled_s` is all slices in all resamples of the whole cell, weights included. With every weight equal a slice
   comes to its own figures (`resampled_equal_weights_difference`, kept as float32).
 - `torchmetrics_all_resamples_hours` is an extrapolation, not a measurement: the time of one MeanAveragePrecision on
@@ -76,11 +78,13 @@ def measure_detection(size: Size) -> Values:
     cell = generated.cell(size.n_images)
     masks = generated.slices(size.n_images)
 
-    def one_map() -> tuple[matching.Matches, detection.Figures]:
-        matches = matching.match(matching.candidates(cell.truth, cell.detections, cell.n_classes))
-        return matches, detection.figures(matches)
+    def one_map() -> tuple[matching.Candidates, matching.Matches, detection.Figures]:
+        pairs = matching.candidates(cell.truth, cell.detections, cell.n_classes)
+        matches = matching.match(pairs)
+        return pairs, matches, detection.figures(matches)
 
-    (matches, ours), map_s = timed(one_map)
+    (pairs, matches, ours), map_s = timed(one_map)
+    _, errors_s = timed(lambda: errors.figures(errors.find(pairs)))
 
     def all_resamples() -> list[float]:
         units = [f"image {i}" for i in range(size.n_images)]
@@ -115,6 +119,8 @@ def measure_detection(size: Size) -> Values:
         "pycocotools_four_areas_s": coco["four_areas_s"],
         "map_difference": max(_gap(ours.precision, coco["precision"]), _gap(ours.recall, coco["recall"])),
         "map_speedup": coco["all_s"] / map_s,
+        "errors_s": errors_s,
+        "errors_in_maps": errors_s / map_s,
         "slices": len(masks),
         "resamples": size.resamples,
         "resampled_s": resampled_s,
