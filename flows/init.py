@@ -125,11 +125,12 @@ stages:
       - scores
   realtime:
     cmd: stormglass realtime
-    params: [dataset, models, corruptions, severities, slices, metrics, policy, realtime]
+    params: [dataset, models, baseline, corruptions, severities, slices, metrics, policy, realtime]
     deps:
       - tables
       - predictions
       - latency
+      - scores/replicates.parquet
       - scores/scores.parquet
     outs:
       - realtime

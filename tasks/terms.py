@@ -64,6 +64,7 @@ METRIC_NAMES: Final[Mapping[str, str]] = {
     "hota_realtime": "real-time HOTA",
     "deta_realtime": "real-time DetA",
     "assa_realtime": "real-time AssA",
+    "mpc_realtime": "real-time mPC",
     "frames_processed": "frames processed",
     "loca": "LocA",
     "mota": "MOTA",

@@ -7,9 +7,12 @@ from typing import Any, Final
 import pandas as pd
 
 from tasks import tables
-from tasks.metrics import robustness
+from tasks.metrics import REALTIME, REALTIME_MEAN, robustness
 from tasks.metrics.robustness import Cell, Figure
 from tasks.params import Gate, Params
+
+_MEANS: Final = dict.fromkeys(tables.HEADLINE.values(), "mpc") | {REALTIME[tables.HEADLINE["tracking"]]: REALTIME_MEAN}
+"""The rows that are a metric's mean over severities."""
 
 TOLERANCE: Final = 1e-9
 """Scores are rounded: a figure this close to its bound has reached it."""
@@ -118,9 +121,9 @@ class Book:
                     and at.severity in self.levels[name]
                 ]
                 return (metric, names[0], self.families[names[0]], at.severity) if len(names) == 1 else None
-            if metric != tables.HEADLINE[task]:
+            if metric not in _MEANS:
                 return None
-            metric = "mpc"  # the headline's mean over severities
+            metric = _MEANS[metric]
         family = self.families[at.corruption] if at.corruption else at.family or tables.ALL
         return metric, at.corruption or tables.ALL, family, None
 

@@ -36,6 +36,9 @@ REALTIME: Final = {metric: f"{metric}_realtime" for metric in ("hota", "deta", "
 """Of tracking that has to keep up with its clips, beside the share of the frames that are not skipped; in a table of
 their own (`realtime`), for they follow from the latency."""
 
+REALTIME_MEAN: Final = "mpc_realtime"
+"""The mean of the first over corruptions, as mPC is that of HOTA."""
+
 DIAGNOSTICS: Final[Mapping[str, tuple[str, ...]]] = {
     "classification": ("ece", "ece_scaled", "aurc", *_ABSTAINING),
     "detection": (*_TIDE, *_OPERATING, *_POLICY, "d_ece", "d_ece_scaled"),

@@ -18,7 +18,7 @@ import pandas as pd
 
 from tasks import tables
 from tasks.layout import Layout
-from tasks.metrics import DIGITS, FRAMES_PROCESSED, REALTIME, latency
+from tasks.metrics import DIGITS, FRAMES_PROCESSED, REALTIME, latency, realtime_compared
 from tasks.metrics.arrivals import Timetable, timetable, untimed
 from tasks.metrics.replay import Job, Reached, Replay, run
 from tasks.metrics.requests import Request
@@ -53,13 +53,19 @@ def measure(params: Params, layout: Layout, *, replay: Replay, workers: int = 1)
     """
     table = tables.SCHEMAS["scores"].empty_table().to_pandas()
     if params.realtime is not None:
-        table = pd.concat([table, *_cells(params, params.realtime, layout, replay, workers)], ignore_index=True)
+        scores = tables.read("scores", layout.scores / "scores.parquet")
+        cells = list(_cells(params, params.realtime, layout, scores, replay, workers))
+        parts = [table, *(rows for _, rows, _ in cells)]
+        if cells:
+            parts.append(realtime_compared.rows(params, layout, scores, {request: to for request, _, to in cells}))
+        table = pd.concat(parts, ignore_index=True)
     tables.write("scores", table, layout.realtime / FILE)
 
 
-def _cells(params: Params, wanted: Realtime, layout: Layout, replay: Replay, workers: int) -> Iterator[pd.DataFrame]:
-    """The rows of each cell that has tracking, in the order of params."""
-    scores = tables.read("scores", layout.scores / "scores.parquet")
+def _cells(
+    params: Params, wanted: Realtime, layout: Layout, scores: pd.DataFrame, replay: Replay, workers: int
+) -> Iterator[tuple[Request, pd.DataFrame, Reached | str | None]]:
+    """Each cell that has tracking, in the order of params: its rows, and what `realtime_compared.rows` is to know."""
     own = scores["baseline"].isna() & (scores["task"] == "tracking") & (scores["class"] == tables.ALL)
     own &= scores["metric"].isin(REALTIME) & scores["severity"].notna()
     by_cell = dict(iter(scores[own].groupby(["model", "corruption", "severity"], sort=False)))
@@ -70,7 +76,7 @@ def _cells(params: Params, wanted: Realtime, layout: Layout, replay: Replay, wor
     facts = tables.read("latency", measured) if measured.exists() else None
     why = untimed(frames, wanted)
     made: dict[float, Timetable] = {}
-    cells: list[tuple[pd.DataFrame, float, Timetable | str]] = []
+    cells: list[tuple[Request, pd.DataFrame, float, Timetable | str]] = []
     jobs: dict[int, Job] = {}
     for request in requests_of(params, layout):
         if (request.model, request.corruption, request.severity) not in by_cell:
@@ -87,14 +93,15 @@ def _cells(params: Params, wanted: Realtime, layout: Layout, replay: Replay, wor
                 else:
                     jobs[len(cells)] = Job(request, tracker, made[ms])
         rows = by_cell[request.model, request.corruption, request.severity]
-        cells.append((rows, ms, made[ms] if reason is None else reason))
+        cells.append((request, rows, ms, made[ms] if reason is None else reason))
     reached = dict(zip(jobs, run(params, layout, frames, list(jobs.values()), replay, workers), strict=True))
-    for place, (rows, ms, found) in enumerate(cells):
+    for place, (request, rows, ms, found) in enumerate(cells):
         again = reached.get(place)
         if isinstance(found, str) or isinstance(again, str):
-            yield _absent(rows, found if isinstance(found, str) else str(again))
+            why = found if isinstance(found, str) else str(again)
+            yield request, _absent(rows, why), why
         else:
-            yield _figures(rows, ms, found, again)
+            yield request, _figures(rows, ms, found, again), again
 
 
 def latency_ms(

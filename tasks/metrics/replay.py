@@ -120,7 +120,7 @@ def shown(
 
 
 def _figures(seen: pd.DataFrame, model: ModelFacts, study: Study) -> dict[tuple[str, str], Figure]:
-    """HOTA, DetA and AssA of every slice, by the way of `score`."""
+    """HOTA, with its replicates, DetA and AssA of every slice, by the way of `score`."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "seen.parquet"
         tables.write("predictions", seen, file)
@@ -128,11 +128,7 @@ def _figures(seen: pd.DataFrame, model: ModelFacts, study: Study) -> dict[tuple[
     clips = moments.clips(found.detections.take(found.tracked), found.tracks[found.tracked], study.truth)
     values, _ = score_clips([clip for _, clip in clips], study, by_class=False)
     figures = study.figures("tracking", values)
-    return {
-        (slice_, REALTIME[metric]): replace(figure, replicates=None)
-        for (slice_, _, metric), figure in figures.items()
-        if metric in REALTIME
-    }
+    return {(slice_, REALTIME[metric]): figure for (slice_, _, metric), figure in figures.items() if metric in REALTIME}
 
 
 def _shares(processed: "np.ndarray[Any, np.dtype[np.bool_]]", truth: GroundTruth) -> dict[tuple[str, str], Figure]:

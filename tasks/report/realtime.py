@@ -1,16 +1,16 @@
 """Real time: what tracking is worth to who has to wait for it, beside the HOTA that waits for every frame."""
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import pandas as pd
 
 from tasks import tables
-from tasks.metrics import FRAMES_PROCESSED, REALTIME, robustness
+from tasks.metrics import FRAMES_PROCESSED, REALTIME
 from tasks.metrics.realtime import ARRIVING, LATENCY_MS
+from tasks.metrics.realtime_compared import NAMES
 from tasks.metrics.robustness import Figure
 from tasks.params import Params
-from tasks.report import amounts, numbers, wording
+from tasks.report import amounts, differences, numbers, wording
 
 HOTA: Final = tables.HEADLINE["tracking"]
 
@@ -27,34 +27,42 @@ def realtime(params: Params, scores: pd.DataFrame, table: pd.DataFrame | None) -
     """
     if params.realtime is None or table is None or table.empty:
         return None
-    whole = table[table["slice"] == tables.ALL]
-    own = numbers.plain(scores)
-    own = own[(own["task"] == "tracking") & (own["slice"] == tables.ALL) & (own["class"] == tables.ALL)]
+    waiting = scores[(scores["task"] == "tracking") & (scores["class"] == tables.ALL)]
+    waiting, live = (rows[rows["slice"] == tables.ALL] for rows in (waiting, table))
     lines, told = [], []
     for model in numbers.models_of(params, table):
-        rows, theirs = whole[whole["model"] == model], own[own["model"] == model]
-        line = {name: _clean(rows, metric) for name, metric in _SHOWN.items()}
+        theirs, rows = (numbers.plain(part[part["model"] == model]) for part in (waiting, live))
+        line = {name: _figure(rows, metric, tables.CLEAN) for name, metric in _SHOWN.items()}
         why = rows.loc[(rows["severity"] == 0) & (rows["status"] == "not_defined"), "note"].dropna()
+        figures = [_figure(part, metric, at) for at in _PLACES for part, metric in _both(theirs, rows, at)]
         lines.append(
             {
                 "model": model,
                 "latency": amounts.amount(line["latency"].value),
                 "arriving": amounts.amount(line["arriving"].value),
                 "processed": wording.percent(line["processed"].value),
-                "values": [
-                    wording.figure(figure.value, figure.low, figure.high)
-                    for figure in (
-                        _clean(theirs, HOTA),
-                        line["hota"],
-                        _corrupted(params, theirs, HOTA),
-                        _corrupted(params, rows, REALTIME[HOTA]),
-                    )
-                ],
+                "values": [wording.figure(found.value, found.low, found.high) for found in figures],
             }
         )
-        told.append(f"{model}: {why.iloc[0]}." if len(why) else _sentence(model, line, _clean(theirs, HOTA)))
-    return {"lines": lines, "told": told, "stated": params.realtime.latency_ms is not None, "choice": params.realtime}
+        told.append(f"{model}: {why.iloc[0]}." if len(why) else _sentence(model, line, figures[0]))
+    compared = [
+        _difference(params, model, waiting, live, at)
+        for model in numbers.models_of(params, table)
+        for at in _PLACES
+        if params.baseline not in (None, model)
+    ]
+    return {
+        "lines": lines,
+        "told": told + [found["told"] for found in compared if found["told"]],
+        "baseline": params.baseline,
+        "differences": compared,
+        "stated": params.realtime.latency_ms is not None,
+        "choice": params.realtime,
+    }
 
+
+_PLACES: Final = {tables.CLEAN: HOTA, "corrupted": "mpc"}
+"""Where models are shown, and what `scores` calls the figure there."""
 
 _SHOWN: Final = {"latency": LATENCY_MS, "arriving": ARRIVING, "processed": FRAMES_PROCESSED, "hota": REALTIME[HOTA]}
 
@@ -70,15 +78,41 @@ def _sentence(model: str, line: dict[str, Figure], base: Figure) -> str:
     return f"{start}it processes {wording.percent(share)} of them, and {by} by that."
 
 
-def _clean(rows: pd.DataFrame, metric: str) -> Figure:
-    found = rows[(rows["severity"] == 0) & (rows["metric"] == metric)].to_dict("records")
+def _both(waiting: pd.DataFrame, live: pd.DataFrame, at: str) -> tuple[tuple[pd.DataFrame, str], ...]:
+    """The rows and what they call the figure at a place: of tracking that waits for every frame, and that does not."""
+    return (waiting, _PLACES[at]), (live, NAMES[_PLACES[at]])
+
+
+def _rows(rows: pd.DataFrame, metric: str, at: str) -> pd.DataFrame:
+    """Those of a figure at a place."""
+    rows = rows[rows["metric"] == metric]
+    if at == tables.CLEAN:
+        return rows[rows["severity"] == 0]
+    return rows[(rows["corruption"] == tables.ALL) & (rows["family"] == tables.ALL)]
+
+
+def _figure(rows: pd.DataFrame, metric: str, at: str) -> Figure:
+    found = _rows(rows, metric, at).to_dict("records")
     return numbers.figure_of(found[0]) if found else Figure(float("nan"), "not_defined")
 
 
-def _corrupted(params: Params, rows: pd.DataFrame, metric: str) -> Figure:
-    """The mean over corruptions of the mean over severities, as mPC is."""
-    cells = rows[(rows["metric"] == metric) & (rows["severity"] > 0)].to_dict("records")
-    found: Sequence[robustness.Cell] = [
-        robustness.Cell(row["corruption"], row["family"], int(row["severity"]), numbers.figure_of(row)) for row in cells
-    ]
-    return robustness.mean_over(found) if found else Figure(float("nan"), "not_defined")
+def _difference(params: Params, model: str, waiting: pd.DataFrame, live: pd.DataFrame, at: str) -> Content:
+    """A model minus the baseline at a place: when frames wait, and when they do not."""
+    cells, outcomes = [], []
+    for part, metric in _both(waiting, live, at):
+        own = part[(part["model"] == model) & (part["baseline"] == params.baseline)]
+        rows = differences.named(_rows(own, metric, at), params.metrics.confidence).to_dict("records")
+        outcomes.append(rows[0]["outcome"] if rows else differences.NONE)
+        style, words = differences.MARKS[outcomes[-1]]
+        text = wording.difference(*numbers.ends(rows[0], "difference")) if rows else "–"
+        p_value = wording.probability(rows[0]["difference_p_value"]) if rows else ""
+        cells.append({"text": text, "p": p_value, "style": style, "words": words})
+    return {"model": model, "at": at, "cells": cells, "told": _turned(model, params.baseline, at, *outcomes)}
+
+
+def _turned(model: str, baseline: str | None, at: str, waiting: str, live: str) -> str | None:
+    """A sentence where real time decides otherwise than frames that wait."""
+    told = {differences.REGRESSION: "worse than", differences.GAIN: "better than", differences.SAME: "not told from"}
+    if waiting == live or not {waiting, live} <= told.keys():
+        return None
+    return f"On {at} frames {model} is {told[waiting]} {baseline} if frames wait, and {told[live]} it in real time."

@@ -5,17 +5,15 @@ scored on the same frames against the same truth, B minus A is formed in each re
 is, by the very functions that do so within a run; only what both have enters, summaries included.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
 
 from tasks import tables
 from tasks.errors import InputError
-from tasks.metrics import assemble, cell, robustness
+from tasks.metrics import assemble, cell, robustness, stored
 from tasks.metrics.plan import Row
 from tasks.metrics.predictions import ModelFacts
 from tasks.metrics.requests import Request
@@ -162,31 +160,12 @@ def _labelled(table: pd.DataFrame, others: pd.DataFrame, names: tuple[str, str])
     return whole.assign(model=whole["model"].map(called), baseline=whole["baseline"].map(called))
 
 
-def _figures(
-    found: Revision, model: str, cells: Sequence[Place]
-) -> dict[str, dict[tuple[str, int], dict[Key, Figure]]]:
+def _figures(found: Revision, model: str, cells: Sequence[Place]) -> dict[str, dict[stored.Cell, Mapping[Key, Figure]]]:
     """The stored headline figures of a model by task and cell, with their replicates."""
-    scores = found.scores
-    rows = scores[(scores["model"] == model) & scores["severity"].notna()]
-    rows = rows[rows["metric"] == rows["task"].map(dict(tables.HEADLINE))]
     known = {(place[0], place[2]) for place in cells}
-    own = found.replicates[found.replicates["model"] == model]
-    keys = ["task", "corruption", "severity", "slice", "class", "metric"]
-    replicates = {
-        tuple(key): np.asarray(values, dtype=np.float32)
-        for *key, values in own[[*keys, "values"]].itertuples(index=False)
-    }
-    result: dict[str, dict[tuple[str, int], dict[Key, Figure]]] = {}
-    for row in rows.to_dict("records"):
-        at = str(row["corruption"]), int(row["severity"])
-        if at not in known:
-            continue
-        key = str(row["slice"]), str(row["class"]), str(row["metric"])
-        value, low, high = (math.nan if pd.isna(row[name]) else float(row[name]) for name in ("value", "low", "high"))
-        note = None if pd.isna(row["note"]) else str(row["note"])
-        figure = Figure(value, str(row["status"]), replicates.get((row["task"], *at, *key)), low, high, note)
-        result.setdefault(str(row["task"]), {}).setdefault(at, {})[key] = figure
-    return result
+    by_task = stored.figures(found.scores, found.replicates, model)
+    within = {task: {at: own for at, own in cells_of.items() if at in known} for task, cells_of in by_task.items()}
+    return {task: own for task, own in within.items() if own}
 
 
 def _fallen(a: Revision, b: Revision, pairs: Sequence[tuple[str, str]], cells: Sequence[Place]) -> pd.DataFrame:

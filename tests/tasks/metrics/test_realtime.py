@@ -8,11 +8,12 @@ from trackeval.metrics import HOTA
 from flows.realtime import replay
 from tasks import gates, tables
 from tasks.inference.rows import with_tracks
-from tasks.metrics import REALTIME
+from tasks.metrics import REALTIME, realtime_compared
 from tasks.metrics import realtime as stage
 from tasks.metrics.arrivals import timetable
 from tasks.metrics.replay import Job, run
 from tasks.metrics.requests import requests
+from tasks.metrics.resampling import unit_weights
 from tasks.metrics.score import score
 from tasks.models.tracking import track
 from tasks.params import Realtime
@@ -59,6 +60,14 @@ def measured(made, params):
     return tables.read("scores", made.layout.realtime / stage.FILE)
 
 
+def difference(table, corruption, severity, slice_="all", metric="hota_realtime"):
+    """The row of v2 minus v1."""
+    own = (table["baseline"] == "v1") & (table["corruption"] == corruption) & (table["slice"] == slice_)
+    own &= (table["family"] == "all") & table["severity"].isna() if severity is None else table["severity"] == severity
+    (row,) = table[own & (table["metric"] == metric)].to_dict("records")
+    return row
+
+
 def one(table, metric, model="v2", corruption="fog", slice_="all"):
     own = (table["model"] == model) & (table["corruption"] == corruption) & (table["slice"] == slice_)
     (row,) = table[own & (table["metric"] == metric) & table["baseline"].isna() & (table["class"] == "all")].to_dict(
@@ -87,11 +96,11 @@ def test_a_tracker_that_runs_again_over_all_frames_gives_what_was_scored(scored,
             assert found[slice_, "frames_processed"].value == 1
 
 
-def expected(made, model, corruption, severity, shown, clips, tracker):
-    """HOTA, DetA and AssA by TrackEval, of the tracker's output on the frames that somebody shows."""
+def by_clip(made, model, corruption, severity, shown, clips, tracker):
+    """What TrackEval makes of each clip, of the tracker's output on the frames that somebody shows."""
     rows = predictions(made, model, corruption, severity)
     rows = rows[rows["class_id"].notna()]
-    metric, results = HOTA(), {}
+    results = {}
     taken = sorted(set(shown) - {-1})
     taken = list(range(0, len(shown), taken[1]))  # the last ones may be finished too late to be shown
     for clip in clips:
@@ -111,9 +120,27 @@ def expected(made, model, corruption, severity, shown, clips, tracker):
             true = made.objects[made.objects["frame_id"] == frame]
             truth = plain(true["track_id"].to_numpy(), true[BOX].to_numpy(float))
             sequence.append((truth, outputs[shown[at]] if shown[at] >= 0 else plain([], np.zeros((0, 4)))))
-        results[clip] = metric.eval_sequence(their_sequence(sequence))
-    whole = metric.combine_sequences(results)
+        results[clip] = HOTA().eval_sequence(their_sequence(sequence))
+    return results
+
+
+def expected(*where):
+    """HOTA, DetA and AssA of the clips together, by TrackEval."""
+    whole = HOTA().combine_sequences(by_clip(*where))
     return [float(np.mean(whole[name])) for name in ("HOTA", "DetA", "AssA")]
+
+
+def drawn(results, resamples):
+    """HOTA in every resample from what TrackEval makes of each clip: sums of its counts, weighted by clip."""
+    weights = unit_weights(list(results), resamples).astype(float)
+
+    def total(name, *times):
+        by_clip = np.array([np.prod([own[key] for key in (name, *times)], axis=0) for own in results.values()])
+        return weights.T @ by_clip
+
+    found, lost, false = (total(f"HOTA_{name}") for name in ("TP", "FN", "FP"))
+    association = total("AssA", "HOTA_TP") / np.maximum(found, 1e-10)
+    return np.sqrt(found / np.maximum(found + lost + false, 1e-10) * association).mean(axis=1)
 
 
 @pytest.mark.parametrize("ms", SHOWN)
@@ -140,6 +167,37 @@ def test_skipped_frames_show_the_last_output_and_equal_trackeval(scored, make_pa
     assert one(table, "hota_realtime", "v2", "clean", "query:start")["status"] == "not_defined"
 
 
+def test_differences_to_the_baseline_are_paired_and_equal_trackeval_in_each_resample(scored, make_params):
+    params = chosen(make_params, {"latency_ms": {"v1": 110, "v2": 250}})
+    table = measured(scored, params)
+    for slice_, clips in (
+        ("all", scored.frames["clip_id"].unique()),
+        ("camera=north", scored.frames[scored.frames["camera"] == "north"]["clip_id"].unique()),
+    ):
+        for corruption, severity in (("clean", 0), ("fog", 3)):
+            results = [
+                by_clip(scored, model, corruption, severity, SHOWN[ms], clips, params.models[model].tracker)
+                for model, ms in (("v1", 110), ("v2", 250))
+            ]
+            base, own = (drawn(found, params.metrics.resamples) for found in results)
+            row = difference(table, corruption, severity, slice_)
+            ours, theirs = (one(table, "hota_realtime", model, corruption, slice_)["value"] for model in ("v2", "v1"))
+            assert row["value"] == pytest.approx(ours - theirs, abs=1e-9)
+            if slice_ != "all":  # of two clips
+                assert (row["status"], np.isnan(row["low"])) == ("insufficient", True)
+                continue
+            middle = np.median(own - base)
+            ends = np.quantile(own - base, [0.025, 0.975]) - middle
+            reach = (np.array([row["low"], row["high"]]) - middle) / ends
+            assert reach[0] == pytest.approx(
+                reach[1], rel=1e-3
+            )  # both ends are moved out by one factor: that of `hota`
+            plain = one(table, "hota_realtime", "v2", corruption, slice_)
+            single = np.quantile(own, [0.025, 0.975]) - np.median(own)
+            assert reach[0] == pytest.approx((plain["low"] - np.median(own)) / single[0], rel=1e-3)
+            assert (row["p_value"] < 0.05) == (row["low"] > 0 or row["high"] < 0)
+
+
 def walls(made, model, corruption):
     facts = tables.read("latency", made.layout.latency / "latency.parquet")
     own = (facts["model"] == model) & (facts["corruption"] == corruption) & (facts["fact"] == "wall_ms")
@@ -164,7 +222,11 @@ def test_latency_is_that_of_the_cell_or_of_clean_frames_by_the_percentile_asked_
 
 
 def reason(table):
-    (row,) = table[(table["model"] == "v2") & (table["corruption"] == "fog")].to_dict("records")
+    own = table[(table["model"] == "v2") & (table["corruption"] == "fog")]
+    (difference,) = own[own["baseline"].notna() & own["severity"].notna()].to_dict("records")
+    (row,) = own[own["baseline"].isna() & own["severity"].notna()].to_dict("records")
+    assert (difference["status"], difference["note"]) == (row["status"], row["note"])
+    assert np.isnan(difference["value"])
     assert (row["metric"], row["status"]) == ("hota_realtime", "not_defined")
     assert np.isnan(row["value"])
     return row["note"]
@@ -197,17 +259,51 @@ def test_a_cell_without_figures_says_why(scored, make_params, tmp_path):
     assert measured(scored, nothing).empty
 
 
+def test_where_models_keep_up_means_and_differences_are_those_of_the_scores(scored, make_params):
+    """Whether what was scored is taken over or the trackers run again over every frame."""
+    params = chosen(make_params, {"latency_ms": 0})
+    table = measured(scored, params)
+    scores = tables.read("scores", scored.layout.scores / "scores.parquet")
+    frames = scored.frames.sort_values(["clip_id", "frame_index"]).reset_index(drop=True)
+    asked = requests(params, scored.layout)
+    jobs = [Job(request, params.models["v1"].tracker, timetable(frames, 0.0, Realtime())) for request in asked]
+    reached = dict(zip(asked, run(params, scored.layout, frames, jobs, replay, 1), strict=True))
+    again = realtime_compared.rows(params, scored.layout, scores, reached)
+    columns = [name for name in scores.columns if name not in ("metric", "q_value")]
+    seen = 0
+    for metric, live in realtime_compared.NAMES.items():
+        known = (scores["metric"] == metric) & (scores["task"] == "tracking") & (scores["class"] == "all")
+        known &= scores["baseline"].notna() | scores["severity"].isna()
+        before = scores[known & (scores["value"].notna() | (scores["slice"] == "all"))]
+        for found in (table, again):
+            own = found[(found["metric"] == live) & (found["baseline"].notna() | found["severity"].isna())]
+            pd.testing.assert_frame_equal(
+                own[columns].reset_index(drop=True), before[columns].reset_index(drop=True), check_dtype=False
+            )
+        seen += len(before)
+    assert seen > 20
+
+
 def test_rules_on_it_look_at_the_table_apart(scored, make_params):
     rules = [
         {"metric": "hota_realtime", "corruption": "fog", "severity": 3, "min": 0.01, "on_uncertain": "pass"},
         {"metric": "frames_processed", "severity": 0, "min": 0.9},
         {"metric": "hota_realtime", "severity": 0, "against": "baseline", "max_drop": 1.0},
+        {"metric": "hota_realtime", "against": "baseline", "max_drop": 1.0},
     ]
     params = chosen(make_params, {"latency_ms": {"v2": 250}}, gates=rules)
     table = measured(scored, params)
     scores = tables.read("scores", scored.layout.scores / "scores.parquet")
     found = gates.evaluate(params, scores, realtime=table)
-    assert found["status"].tolist() == ["pass", "fail", "pass"]
+    assert found["status"].tolist() == ["pass", "fail", "pass", "pass"]
+    for line, row in zip(
+        found.to_dict("records")[2:],
+        (difference(table, "clean", 0), difference(table, "all", None, metric="mpc_realtime")),
+        strict=True,
+    ):
+        ends = [-row[name] for name in ("value", "high", "low")]
+        assert [line[name] for name in ("observed", "low", "high")] == pytest.approx(ends, abs=1e-9)
+        assert line["low"] < line["high"]
     assert found["observed"].tolist()[:2] == [one(table, "hota_realtime")["value"], 3 / 8]
     assert set(gates.evaluate(params, scores)["status"]) == {"not_run"}
 
