@@ -125,8 +125,9 @@ stages:
       - scores
   realtime:
     cmd: stormglass realtime
-    params: [dataset, models, baseline, corruptions, severities, slices, metrics, policy, realtime]
+    params: [dataset, models, baseline, corruptions, severities, scale_to, slices, metrics, policy, realtime, run.seed]
     deps:
+      - ${dataset.path}
       - tables
       - predictions
       - latency

@@ -140,17 +140,21 @@ def with_tracks(
     return filled
 
 
-def replayed(predictions: pd.DataFrame, frames: pd.DataFrame, tracker: Tracker) -> pd.DataFrame:
-    """`with_tracks` over stored detections alone.
+def replayed(
+    predictions: pd.DataFrame,
+    frames: pd.DataFrame,
+    tracker: Tracker,
+    *,
+    images: Callable[[pd.DataFrame], Iterable[Image]],
+) -> pd.DataFrame:
+    """`with_tracks` over stored rows; `images` are asked for by a tracker that looks at frames alone.
 
     Raises:
-        InputError: the tracker looks at frames or smooths boxes, or as `with_tracks`.
+        InputError: the tracker smooths boxes, or as `with_tracks`.
     """
-    if looks_at_frames(tracker):
-        raise InputError(f"{tracker.name} looks at the frames themselves, which are not stored as they were corrupted.")
     if tracker.smooth:
         raise InputError("The boxes of tracks are stored smoothed over all frames, not as the detector gave them.")
-    return with_tracks(predictions, frames, tracker)
+    return with_tracks(predictions, frames, tracker, images=images if looks_at_frames(tracker) else None)
 
 
 def _mask_boxes(predictions: pd.DataFrame, frames: pd.DataFrame) -> npt.NDArray[np.float32]:

@@ -25,9 +25,9 @@ from tasks.metrics.study import Study
 from tasks.metrics.truth import GroundTruth, load
 from tasks.params import Params, Tracker
 
-Replay = Callable[[pd.DataFrame, pd.DataFrame, Tracker], pd.DataFrame]
-"""From rows of `predictions`, their frames' rows of `frames` and a tracker to the same rows with track ids, such as
-`tasks.inference.rows.replayed`. Raises InputError where that tracker cannot run on stored detections alone."""
+Replay = Callable[[pd.DataFrame, pd.DataFrame, Tracker, Request], pd.DataFrame]
+"""From rows of `predictions`, their frames' rows of `frames`, a tracker and the cell that they are of to the same rows
+with track ids, such as `flows.realtime.replay`. Raises InputError where that tracker cannot run again."""
 
 Reached = Mapping[tuple[str, str], Figure]
 """By slice and metric."""
@@ -89,7 +89,7 @@ def _work(job: Job) -> Reached | str:
     parts = [tables.read("predictions", file) for file in request.files]
     found = pd.concat([part[part["class_id"].notna()] for part in parts], ignore_index=True)
     try:
-        seen = shown(found, _context["frames"], job.timetable, job.tracker, _context["replay"])
+        seen = shown(found, _context["frames"], job, _context["replay"])
     except InputError as error:
         return str(error).removesuffix(".")
     reached = _figures(seen, _context["models"][request.model], study)
@@ -97,21 +97,19 @@ def _work(job: Job) -> Reached | str:
     return reached | _shares(np.isin(study.truth.frame_ids, taken), study.truth)
 
 
-def shown(
-    predictions: pd.DataFrame, frames: pd.DataFrame, timetable: Timetable, tracker: Tracker, replay: Replay
-) -> pd.DataFrame:
+def shown(predictions: pd.DataFrame, frames: pd.DataFrame, job: Job, replay: Replay) -> pd.DataFrame:
     """What counts at each frame, as rows of `predictions`: boxes and ids of the frame whose output is there by then.
 
     Args:
         predictions: the cell's rows with a box.
         frames: what the timetable is about.
-        timetable: of the cell.
-        tracker: its model's.
+        job: the cell, its timetable and its model's tracker.
         replay: gives the boxes of the frames that are taken their track ids.
     """
+    timetable = job.timetable
     taken = frames[timetable.processed].reset_index(drop=True)
     given = predictions[predictions["frame_id"].isin(taken["frame_id"])].reset_index(drop=True)
-    tracked = replay(given, taken, tracker).assign(mask=None)
+    tracked = replay(given, taken, job.tracker, job.request).assign(mask=None)
     there = timetable.source >= 0
     frame_id = frames["frame_id"].to_numpy()
     held = pd.DataFrame({"frame_id": frame_id[timetable.source[there]], "at": frame_id[there]})

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from pycocotools import mask as coco_mask
 
+from flows.realtime import replay
 from tasks import inference, tables
 from tasks.corruptions import CORRUPTIONS, corrupt
 from tasks.data.frames import FrameReader
@@ -16,6 +17,7 @@ from tasks.errors import InputError
 from tasks.inference import bench, planning, rows, shards
 from tasks.inference.bench import Bench, Spec
 from tasks.layout import Layout
+from tasks.metrics.requests import requests
 from tasks.models import tracking
 from tasks.params import Tracker
 from tests import tiny
@@ -336,6 +338,22 @@ def test_a_tracker_that_looks_at_frames_sees_what_the_model_saw(
     assert do_all(planned) == []
     assert len(shown) == 2 * (1 + 2 * 2)  # clips, clean and two corruptions at two severities
     assert np.array_equal(np.concatenate(seen.batches), np.concatenate([np.stack(clip) for clip in shown]))
+
+    # As does one that runs again over what lies stored, for real-time HOTA.
+    assert inference.finish(planned) == []
+    first, params, layout = shown.copy(), planned.params, Layout(tmp_path)
+    shown.clear()
+    frames = tables.read("frames", layout.tables / "frames.parquet")
+    for request in requests(params, layout):
+        stored = pd.concat([tables.read("predictions", file) for file in request.files], ignore_index=True)
+        again = replay(params, layout, stored, frames, params.models["m0"].tracker, request)
+        pd.testing.assert_frame_equal(again, stored)
+    by_content = [sorted(np.stack(clip).tobytes() for clip in clips) for clips in (first, shown)]
+    assert by_content[0] == by_content[1]
+    request = requests(params, layout)[-1]
+    (tmp_path / "data/images/1-2.png").unlink()
+    with pytest.raises(InputError, match=r"1-2\.png"):
+        replay(params, layout, stored, frames, params.models["m0"].tracker, request)
 
 
 def test_a_tracker_may_follow_the_boxes_around_masks() -> None:

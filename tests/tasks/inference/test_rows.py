@@ -38,10 +38,16 @@ def test_boxes_of_tracks_are_smoothed_by_clip_and_all_else_stays():
     pd.testing.assert_frame_equal(before, part())
 
 
-@pytest.mark.parametrize(
-    ("tracker", "why"), [({"name": "botsort"}, "looks at the frames"), ({"smooth": 0.5}, "stored smoothed")]
-)
-def test_what_needs_more_than_stored_boxes_is_not_tracked_again(tracker, why):
-    with pytest.raises(InputError, match=why):
-        replayed(part(), FRAMES, Tracker(**tracker))
-    assert replayed(part(), FRAMES, Tracker())["track_id"].notna().sum() == 4
+def test_smoothed_boxes_are_not_tracked_again_and_frames_are_asked_for_where_they_are_looked_at():
+    asked = []
+
+    def images(clip):
+        asked.append(clip["frame_id"].tolist())
+        return [np.zeros((100, 100, 3), np.uint8)] * len(clip)
+
+    with pytest.raises(InputError, match="stored smoothed"):
+        replayed(part(), FRAMES, Tracker(smooth=0.5), images=images)
+    assert replayed(part(), FRAMES, Tracker(), images=images)["track_id"].notna().sum() == 4
+    assert asked == []
+    replayed(part(), FRAMES, Tracker(name="botsort"), images=images)
+    assert asked == [[5, 6, 7], [8]]
