@@ -112,7 +112,7 @@ def _difference(params: Params, model: str, waiting: pd.DataFrame, live: pd.Data
 
 def _turned(model: str, baseline: str | None, at: str, waiting: str, live: str) -> str | None:
     """A sentence where real time decides otherwise than frames that wait."""
-    told = {differences.REGRESSION: "worse than", differences.GAIN: "better than", differences.SAME: "not told from"}
+    told = {differences.REGRESSION: "worse than", differences.GAIN: "better than", differences.SAME: "not told apart from"}
     if waiting == live or not {waiting, live} <= told.keys():
         return None
-    return f"On {at} frames {model} is {told[waiting]} {baseline} if frames wait, and {told[live]} it in real time."
+    return f"On {at} frames {model} is {told[waiting]} {baseline} if frames wait, but {told[live]} it in real time."

@@ -96,7 +96,7 @@ def test_differences_to_the_baseline_stand_side_by_side_and_what_turns_is_told(s
         assert line["cells"][1]["text"] == wording.difference(*(end - 1.0 for end in ends))
         assert [cell["style"] for cell in line["cells"]] == ["gain", "regression"]
     assert found["told"][2:] == [
-        f"On {at} frames crossing-v2 is better than crossing-v1 if frames wait, and worse than it in real time."
+        f"On {at} frames crossing-v2 is better than crossing-v1 if frames wait, but worse than it in real time."
         for at in ("clean", "corrupted")
     ]
     same = realtime.realtime(params(), better, live(better, shift=0.0))
