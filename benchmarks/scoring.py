@@ -63,7 +63,7 @@ NOTES: Final = """\
   comes to its own figures (`resampled_equal_weights_difference`, kept as float32).
 - `torchmetrics_all_resamples_hours` is an extrapolation, not a measurement: the time of one MeanAveragePrecision on
   `torchmetrics_images`, times the images of every slice, times the resamples.
-- `peak_memory_gb` is the process's until mAP and resamples are done, before the other tools' data are made.
+- `peak_memory_gb` is the process's until mAP, errors and resamples are done, before the other tools' data are made.
 - `tracking_s` and `trackeval_s` are HOTA, CLEAR and Identity of each sequence and of all together; overlaps are made
   before. CLEAR and Identity are TrackEval's own in both. `tracking_resampled_s` is all slices in all resamples.
 - A difference is the greatest over classes and thresholds (detection), or over sequences and fields (tracking).
