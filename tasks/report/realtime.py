@@ -112,7 +112,13 @@ def _difference(params: Params, model: str, waiting: pd.DataFrame, live: pd.Data
 
 def _turned(model: str, baseline: str | None, at: str, waiting: str, live: str) -> str | None:
     """A sentence where real time decides otherwise than frames that wait."""
-    told = {differences.REGRESSION: "worse than", differences.GAIN: "better than", differences.SAME: "not told apart from"}
-    if waiting == live or not {waiting, live} <= told.keys():
+    if waiting == live or not {waiting, live} <= _TELLS.keys():
         return None
-    return f"On {at} frames {model} is {told[waiting]} {baseline} if frames wait, but {told[live]} it in real time."
+    return f"On {at} frames {model} is {_TELLS[waiting]} {baseline} if frames wait, but {_TELLS[live]} it in real time."
+
+
+_TELLS: Final = {
+    differences.REGRESSION: "worse than",
+    differences.GAIN: "better than",
+    differences.SAME: "not told apart from",
+}
