@@ -30,6 +30,7 @@ def replay(
 ) -> pd.DataFrame:
     """`tasks.inference.rows.replayed`; a tracker that looks at frames sees them made again as the model saw them.
 
+    To the bit where the run corrupted on the CPU; what a GPU made differs as far as docs/corruptions.md says.
     What this needs, torch too, is loaded where a tracker has to run again.
     """
     from tasks.gallery.source import Source

@@ -1,7 +1,9 @@
 """What the gallery reads: the run's frames, truth, predictions and classes, looked up by model, cell and frame."""
 
+import contextlib
 import json
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -177,12 +179,14 @@ class Source:
     def corrupted(self, corruption: str, severity: int, frame_ids: Iterable[int]) -> Iterator[tuple[int, Frame, Frame]]:
         """(frame_id, clean, corrupted) of some frames, made again from the clean ones exactly as for the models.
 
-        Codecs get the whole clip. Frames that cannot be read are left out and noted in `unreadable`.
+        Codecs get the whole clip. Memory holds a frame, of a codec those that it has taken and not given back yet.
+        Frames that cannot be read are left out and noted in `unreadable`; a codec's clip ends there.
         """
         rows = self.frames.loc[list(frame_ids)]
         for clip_id, wanted in rows.groupby("clip_id", sort=False):
+            asked = wanted["frame_id"].astype(int).tolist()
             if severity == 0:
-                for frame_id, frame in self._read(wanted):
+                for frame_id, frame in self._read(asked):
                     yield frame_id, frame, frame
                 continue
             settings = {
@@ -192,40 +196,55 @@ class Source:
                 **self._level(corruption, severity),
             }
             if corruptions.find(corruption).whole_clip:
-                clip = self.frames[self.frames["clip_id"] == clip_id]
-                whole = self._read(clip)
-                if not whole:
-                    continue
-                made = corruptions.corrupt(
-                    np.stack([frame for _, frame in whole]),
-                    clips=str(clip_id),
-                    first_frame=int(clip["frame_index"].iloc[0]),
-                    **settings,
-                )
-                asked = set(wanted["frame_id"].astype(int))
-                for (frame_id, clean), frame in zip(whole, made, strict=True):
-                    if frame_id in asked:
-                        yield frame_id, clean, frame
+                yield from self._coded(self.frames[self.frames["clip_id"] == clip_id], set(asked), settings)
                 continue
-            for frame_id, clean in self._read(wanted):
+            for frame_id, clean in self._read(asked):
                 index = int(self.frame(frame_id)["frame_index"])
                 made = corruptions.corrupt(clean[None], clips=str(clip_id), first_frame=index, **settings)
                 yield frame_id, clean, made[0]
+
+    def _coded(
+        self, clip: pd.DataFrame, asked: set[int], settings: Mapping[str, Any]
+    ) -> Iterator[tuple[int, Frame, Frame]]:
+        """Those of a clip's frames that are asked for, through a codec."""
+        within: deque[tuple[int, Frame]] = deque()
+
+        def clean() -> Iterator[Frame]:
+            for frame_id in clip["frame_id"].astype(int):
+                within.append((frame_id, self._one(frame_id)))
+                yield within[-1][1]
+
+        first = int(clip["frame_index"].iloc[0])
+        with contextlib.suppress(UnreadableFrame):
+            for made in corruptions.corrupt_stream(
+                clean(), clips=str(clip["clip_id"].iloc[0]), first_frame=first, **settings
+            ):
+                frame_id, frame = within.popleft()
+                if frame_id in asked:
+                    yield frame_id, frame, made
 
     def _level(self, corruption: str, severity: int) -> dict[str, Any]:
         choice: CorruptionChoice = next(c for c in self.params.choices() if c.name == corruption)
         return {"severity": severity} if choice.levels is None else {"level": choice.levels[severity - 1]}
 
-    def _read(self, rows: pd.DataFrame) -> list[tuple[int, Frame]]:
-        found = []
-        for frame_id in rows["frame_id"].astype(int):
-            if frame_id in self.unreadable:
-                continue
-            try:
-                found.append((frame_id, self._reader.read(rows[rows["frame_id"] == frame_id])[0]))
-            except UnreadableFrame as error:
-                self.unreadable[frame_id] = str(error)
-        return found
+    def _read(self, frame_ids: Iterable[int]) -> Iterator[tuple[int, Frame]]:
+        for frame_id in frame_ids:
+            with contextlib.suppress(UnreadableFrame):
+                yield frame_id, self._one(frame_id)
+
+    def _one(self, frame_id: int) -> Frame:
+        """A clean frame.
+
+        Raises:
+            UnreadableFrame: it cannot be read, which is noted.
+        """
+        if frame_id in self.unreadable:
+            raise UnreadableFrame(self.unreadable[frame_id])
+        try:
+            return self._reader.read(self.frames.loc[[frame_id]])[0]
+        except UnreadableFrame as error:
+            self.unreadable[frame_id] = str(error)
+            raise
 
     def _sized(self, rows: pd.DataFrame, frame_id: int | None) -> pd.DataFrame:
         if frame_id is None:

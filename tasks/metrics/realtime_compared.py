@@ -42,8 +42,8 @@ def rows(
     """
     truth = load(params, layout.tables)
     places = [row for row in plan(TASK, truth) if row.metric == HEADLINE and row.class_ == tables.ALL]
-    replicates = tables.read("replicates", layout.scores / "replicates.parquet")
-    own, drawn = (part[(part["task"] == TASK) & (part["class"] == tables.ALL)] for part in (scores, replicates))
+    own = scores[(scores["task"] == TASK) & (scores["class"] == tables.ALL)]
+    drawn = tables.read("replicates", layout.scores / "replicates.parquet", task=TASK, **{"class": tables.ALL})
     models = [name for name in params.models if any(request.model == name for request in cells)]
     was = {name: stored.figures(own, drawn, name).get(TASK, {}) for name in models}
     keys = [(row.slice, row.class_, row.metric) for row in places]

@@ -95,7 +95,7 @@ def mean(figures: Iterable[Figure]) -> Figure:
     if states & {"failed", "incomplete"}:
         return Figure(math.nan, "incomplete")
     if "not_defined" in states:
-        return Figure(math.nan, "not_defined")
+        return Figure(math.nan, "not_defined", note=next((f.note for f in kept if f.note and not f.known), None))
     given = [figure.replicates for figure in kept if figure.replicates is not None]
     replicates = np.stack(given).mean(axis=0, dtype=np.float64).astype(np.float32) if len(given) == len(kept) else None
     return Figure(math.fsum(figure.value for figure in kept) / len(kept), _worst(kept), replicates)

@@ -102,8 +102,8 @@ def clean_value(rows: pd.DataFrame, model: str) -> float:
 
 def figure_of(row: Mapping[Any, Any]) -> Figure:
     """A row of scores as a figure."""
-    low, high = float(row["low"]), float(row["high"])
-    return Figure(float(row["value"]), str(row["status"]), low=low, high=high, note=row.get("note"))
+    low, high, note = float(row["low"]), float(row["high"]), row.get("note")
+    return Figure(float(row["value"]), str(row["status"]), low=low, high=high, note=None if pd.isna(note) else note)
 
 
 def summary(scores: pd.DataFrame, task: str, metric: str) -> dict[tuple[str, str], Figure]:

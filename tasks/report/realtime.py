@@ -30,10 +30,10 @@ def realtime(params: Params, scores: pd.DataFrame, table: pd.DataFrame | None) -
     waiting = scores[(scores["task"] == "tracking") & (scores["class"] == tables.ALL)]
     waiting, live = (rows[rows["slice"] == tables.ALL] for rows in (waiting, table))
     lines, told = [], []
-    for model in numbers.models_of(params, table):
+    names = numbers.models_of(params, table)
+    for model in names:
         theirs, rows = (numbers.plain(part[part["model"] == model]) for part in (waiting, live))
         line = {name: _figure(rows, metric, tables.CLEAN) for name, metric in _SHOWN.items()}
-        why = rows.loc[(rows["severity"] == 0) & (rows["status"] == "not_defined"), "note"].dropna()
         figures = [_figure(part, metric, at) for at in _PLACES for part, metric in _both(theirs, rows, at)]
         lines.append(
             {
@@ -44,12 +44,12 @@ def realtime(params: Params, scores: pd.DataFrame, table: pd.DataFrame | None) -
                 "values": [wording.figure(found.value, found.low, found.high) for found in figures],
             }
         )
-        told.append(f"{model}: {why.iloc[0]}." if len(why) else _sentence(model, line, figures[0]))
+        told.append(_sentence(model, line, figures[0]))
     compared = [
         _difference(params, model, waiting, live, at)
-        for model in numbers.models_of(params, table)
+        for model in names
         for at in _PLACES
-        if params.baseline not in (None, model)
+        if params.baseline in names and model != params.baseline
     ]
     return {
         "lines": lines,
@@ -68,6 +68,10 @@ _SHOWN: Final = {"latency": LATENCY_MS, "arriving": ARRIVING, "processed": FRAME
 
 
 def _sentence(model: str, line: dict[str, Figure], base: Figure) -> str:
+    if not line["hota"].known:
+        failed = line["hota"].status == "failed"
+        why = "its cell of clean frames failed or is missing" if failed else "its clean frames have no HOTA"
+        return f"{model}: {line['hota'].note or why}."
     latency, rate = amounts.amount(line["latency"].value), amounts.amount(line["arriving"].value)
     share = line["processed"].value
     start = f"{model} takes {latency} ms a frame, and {rate} frames/s arrive: "

@@ -141,8 +141,10 @@ def stream(name: str, path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
         temporary.unlink(missing_ok=True)
 
 
-def read(name: str, path: Path) -> pd.DataFrame:
+def read(name: str, path: Path, **only: str) -> pd.DataFrame:
     """Read the table `name` from `path` and check it against its schema.
+
+    `only` names columns and the value that rows must have there to be read: memory holds no others.
 
     Nullable integer columns come as pandas' `Int32`/`Int64`, text as `object` with None for null.
 
@@ -154,7 +156,7 @@ def read(name: str, path: Path) -> pd.DataFrame:
         first = f"`stormglass {stage}`" if stage else "the stage that writes it"
         raise InputError(f"Expected the table '{name}' at {path}, found no file: run {first} first.")
     try:
-        arrow = pq.read_table(path)
+        arrow = pq.read_table(path, filters=[(column, "=", value) for column, value in only.items()] or None)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(
             f"{path} is not a readable Parquet file ({error}): delete it and run its stage again."

@@ -12,6 +12,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from tasks import corruptions, gallery, tables
+from tasks.data.frames import FrameReader
 from tasks.gallery import overlay, pictures
 from tasks.gallery.source import Source
 from tasks.layout import Layout
@@ -235,6 +236,26 @@ def test_an_unreadable_frame_is_noted_and_the_rest_drawn(made, tmp_path):
     assert len(table)
     assert 5 not in set(table["frame_id"])
     assert "5.png" in json.loads((other.gallery / gallery.ABOUT).read_text())["unreadable"]["5"]
+
+
+def test_frames_are_made_as_they_are_asked_for(made, monkeypatch):
+    """A clip of any length takes no more memory than a frame, or than a codec looks ahead."""
+    params, layout = made
+    read = FrameReader.read
+    asked: list[int] = []
+
+    def noted(reader, rows):
+        asked.extend(rows["frame_id"].astype(int))
+        return read(reader, rows)
+
+    monkeypatch.setattr(FrameReader, "read", noted)
+    ids = Source(params, layout).frames.groupby("clip_id")["frame_id"].get_group("clip0").tolist()
+    for corruption, severity in (("clean", 0), (NOISE, 3)):
+        asked.clear()
+        frames = Source(params, layout).corrupted(corruption, severity, ids)
+        for place, frame_id in enumerate(ids, 1):
+            assert next(frames)[0] == frame_id
+            assert asked == ids[:place]
 
 
 def test_a_folder_shows_what_the_file_does_and_more(made, drawn, tmp_path):

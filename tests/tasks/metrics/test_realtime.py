@@ -15,7 +15,7 @@ from tasks.metrics import realtime as stage
 from tasks.metrics.arrivals import timetable
 from tasks.metrics.replay import Job, run
 from tasks.metrics.requests import requests
-from tasks.metrics.resampling import unit_weights
+from tasks.metrics.resampling import q_values, unit_weights
 from tasks.metrics.score import score
 from tasks.models.tracking import track
 from tasks.params import Realtime
@@ -33,8 +33,9 @@ def chosen(make_params, wanted=None, **changes):
     model = {"adapter": "small", "weights": "x.safetensors", "tracker": {"name": "bytetrack"}}
     model["class_map"] = {"car": "car", "bus": "bus", "cyclist": "cyclist", "pedestrian": None}
     given = {"models": {"v1": model, "v2": model}}
-    given["slices"] = {"attributes": ["camera"], "query": {"start": "frame_index < 2"}}
-    return make_params(corruptions={"weather": ["fog"]}, severities=[3], realtime=wanted or {}, **{**given, **changes})
+    given["slices"] = {"attributes": ["camera", "time_of_day"], "query": {"start": "frame_index < 2"}}
+    given |= {"corruptions": {"weather": ["fog"], "blur": ["defocus_blur"]}, "severities": [2, 3]}
+    return make_params(realtime=wanted or {}, **{**given, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,10 @@ def scored(tmp_path_factory, make_run, make_params):
         own = tables.read("predictions", part)
         frames = made.frames[made.frames["frame_id"].isin(own["frame_id"])]
         tables.write("predictions", with_tracks(own, frames, params.models["v1"].tracker), part)
+    wave = {"amplitude_px": 4.0, "period_px": 30.0, "phase_rad": 0.5}
+    cell = {"corruption": "defocus_blur", "family": "blur", "severity": 2}
+    moved = [{**cell, "frame_id": frame_id, **wave} for frame_id in made.frames["frame_id"]]
+    tables.write("displacement", pd.DataFrame(moved), made.layout.predictions / "displacement.parquet")
     score(params, made.layout)
     tables.write("latency", latency_factory.table(["v1", "v2"], cells=CELLS), made.layout.latency / "latency.parquet")
     return made
@@ -70,8 +75,9 @@ def difference(table, corruption, severity, slice_="all", metric="hota_realtime"
     return row
 
 
-def one(table, metric, model="v2", corruption="fog", slice_="all"):
+def one(table, metric, model="v2", corruption="fog", slice_="all", severity=3):
     own = (table["model"] == model) & (table["corruption"] == corruption) & (table["slice"] == slice_)
+    own &= table["severity"] == (0 if corruption == "clean" else severity)
     (row,) = table[own & (table["metric"] == metric) & table["baseline"].isna() & (table["class"] == "all")].to_dict(
         "records"
     )
@@ -84,14 +90,14 @@ def test_a_tracker_that_runs_again_over_all_frames_gives_what_was_scored(scored,
     there = timetable(frames, 0.0, Realtime())
     jobs = [Job(request, params.models["v1"].tracker, there) for request in requests(params, scored.layout)]
     scores = tables.read("scores", scored.layout.scores / "scores.parquet")
-    slices = [name for name in scores["slice"].unique() if name.startswith("camera=") or name == "all"]
-    assert len(slices) == 4
+    slices = [name for name in scores["slice"].unique() if "=" in name or name == "all"]
+    assert len(slices) == 1 + 3 + 2
     for job, found in zip(
         jobs, run(params, scored.layout, frames, jobs, partial(replay, params, scored.layout), 1), strict=True
     ):
         for slice_ in slices:
             for metric, live in REALTIME.items():
-                row = one(scores, metric, job.request.model, job.request.corruption, slice_)
+                row = one(scores, metric, job.request.model, job.request.corruption, slice_, job.request.severity)
                 figure = found[slice_, live]
                 assert (round(figure.value, 12), figure.status) == (row["value"], row["status"])
                 assert np.array_equal(
@@ -226,7 +232,7 @@ def test_latency_is_that_of_the_cell_or_of_clean_frames_by_the_percentile_asked_
 
 
 def reason(table):
-    own = table[(table["model"] == "v2") & (table["corruption"] == "fog")]
+    own = table[(table["model"] == "v2") & (table["corruption"] == "fog") & (table["severity"].fillna(3) == 3)]
     (difference,) = own[own["baseline"].notna() & own["severity"].notna()].to_dict("records")
     (row,) = own[own["baseline"].isna() & own["severity"].notna()].to_dict("records")
     assert (difference["status"], difference["note"]) == (row["status"], row["note"])
@@ -276,7 +282,7 @@ def test_where_models_keep_up_means_and_differences_are_those_of_the_scores(scor
     )
     again = realtime_compared.rows(params, scored.layout, scores, reached)
     columns = [name for name in scores.columns if name not in ("metric", "q_value")]
-    seen = 0
+    seen = firm = 0
     for metric, live in realtime_compared.NAMES.items():
         known = (scores["metric"] == metric) & (scores["task"] == "tracking") & (scores["class"] == "all")
         known &= scores["baseline"].notna() | scores["severity"].isna()
@@ -286,8 +292,55 @@ def test_where_models_keep_up_means_and_differences_are_those_of_the_scores(scor
             pd.testing.assert_frame_equal(
                 own[columns].reset_index(drop=True), before[columns].reset_index(drop=True), check_dtype=False
             )
+            families = own[own["baseline"].notna() & (own["slice"] != "all")].groupby(
+                ["corruption", "family", own["severity"].fillna(-1)]
+            )
+            for _, family in families:
+                np.testing.assert_allclose(family["q_value"], q_values(family["p_value"]), atol=1e-10)
+            firm += int(own["q_value"].notna().sum())
         seen += len(before)
     assert seen > 20
+    assert firm > 20
+
+
+def test_means_are_over_cells_of_every_kind(scored, make_params):
+    """Of one model's cells some are as scored and in others the tracker ran again; what has no figure is told."""
+    params = chosen(make_params)
+    frames = scored.frames.sort_values(["clip_id", "frame_index"]).reset_index(drop=True)
+    scores = tables.read("scores", scored.layout.scores / "scores.parquet")
+    asked = requests(params, scored.layout)
+    late = [request for request in asked if request.model == "v2" and request.severity == 3]
+    jobs = [Job(request, params.models["v2"].tracker, timetable(frames, 0.25, Realtime())) for request in late]
+    ran = run(params, scored.layout, frames, jobs, partial(replay, params, scored.layout), 1)
+    reached = dict.fromkeys(asked) | dict(zip(late, ran, strict=True))
+    table = realtime_compared.rows(params, scored.layout, scores, reached)
+    for slice_ in ("all", "time_of_day=day"):
+        own = {
+            (request.corruption, request.severity): reached[request][slice_, "hota_realtime"].value
+            if request in late
+            else one(scores, "hota", "v2", request.corruption, slice_, request.severity)["value"]
+            for request in asked
+            if request.model == "v2"
+        }
+        means = {name: (own[name, 2] + own[name, 3]) / 2 for name in ("fog", "defocus_blur")}
+        rows = table[(table["model"] == "v2") & (table["slice"] == slice_) & (table["metric"] == "mpc_realtime")]
+        rows = rows[rows["baseline"].isna()].set_index(["corruption", "family"])
+        assert rows["value"]["fog", "weather"] == pytest.approx(means["fog"], abs=1e-9)
+        assert rows["value"]["all", "all"] == pytest.approx(sum(means.values()) / 2, abs=1e-9)
+        assert (rows["low"] < rows["value"]).all()
+        base = one(scores, "hota", "v1", "fog", slice_)["value"]
+        assert difference(table, "fog", 3, slice_)["value"] == pytest.approx(own["fog", 3] - base, abs=1e-9)
+        assert difference(table, "fog", 3, slice_)["low"] < difference(table, "fog", 3, slice_)["high"]
+    reached[late[0]] = "nobody knows"
+    table = realtime_compared.rows(params, scored.layout, scores, reached)
+    lost = table[(table["model"] == "v2") & (table["metric"] == "mpc_realtime") & table["value"].isna()]
+    assert set(lost["note"]) == {"nobody knows"}
+    assert set(lost["slice"]) == {"all"}
+    rule = [{"metric": "hota_realtime", "against": "baseline", "max_drop": 1.0}]
+    model = {"adapter": "small", "weights": "x.safetensors", "tracker": {"name": "bytetrack", "smooth": 0.5}}
+    params = chosen(make_params, {"latency_ms": 250}, models={"v1": model, "v2": model}, gates=rule)
+    (line,) = gates.evaluate(params, scores, realtime=measured(scored, params)).to_dict("records")
+    assert "stored smoothed" in line["reason"]
 
 
 def test_rules_on_it_look_at_the_table_apart(scored, make_params):

@@ -101,8 +101,9 @@ def test_differences_to_the_baseline_stand_side_by_side_and_what_turns_is_told(s
     ]
     same = realtime.realtime(params(), better, live(better, shift=0.0))
     assert len(same["told"]) == 2
-    alone = better[better["model"] == "crossing-v1"]
-    assert not realtime.realtime(params(), alone, live(alone))["differences"]
+    for model in MODELS:  # the other one has no tracking
+        alone = better[(better["model"] == model) & better["baseline"].isna()]
+        assert not realtime.realtime(params(), alone, live(alone))["differences"]
 
 
 def test_a_model_without_figures_says_why_and_without_the_table_there_is_none(scores):
@@ -117,6 +118,9 @@ def test_a_model_without_figures_says_why_and_without_the_table_there_is_none(sc
     assert found["lines"][1]["processed"] == "–"
     assert realtime.realtime(params(), scores, None) is None
     assert realtime.realtime(params(), scores, table[:0]) is None
+    failed = absent.assign(status="failed", note=None)
+    found = realtime.realtime(params(), scores, pd.concat([table[~own], failed], ignore_index=True))
+    assert found["told"][1] == "crossing-v2: its cell of clean frames failed or is missing."
     without = params().model_copy(update={"realtime": None})
     assert realtime.realtime(without, scores, table) is None
 
