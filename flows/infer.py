@@ -1,7 +1,7 @@
 """Every model's predictions on clean and corrupted frames: a Prefect task for each unit of work that is left."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from flows import progress, runtime
 from tasks import inference
@@ -34,8 +34,19 @@ def infer(
             work, say=lambda model: print(f"infer: latency of {model}", file=sys.stderr, flush=True)
         )
     if failed:
-        named = "; ".join(str(part) for part in failed[:5]) + ("; ..." if len(failed) > 5 else "")
-        raise WorkFailed(f"{len(failed)} of {len(work.cells)} parts failed, the others are done: {named}")
+        raise WorkFailed(f"{len(failed)} of {len(work.cells)} parts failed, the others are done: {_told(failed)}")
+
+
+def _told(failed: Sequence[inference.Failed]) -> str:
+    """The first part of each of the first five reasons, and how many more have the same one."""
+    alike: dict[str, list[inference.Failed]] = {}
+    for part in failed:
+        alike.setdefault(part.message, []).append(part)
+    told = [
+        str(parts[0]).rstrip(".") + (f" ({len(parts) - 1} more the same)" if len(parts) > 1 else "")
+        for parts in alike.values()
+    ]
+    return "; ".join(told[:5]) + ("; ..." if len(told) > 5 else ".")
 
 
 def _submit(work: Plan, *, done: Callable[[Part], None]) -> None:

@@ -82,10 +82,10 @@ def _model(run: Run, asked: str | None) -> str:
 
 
 def _check(source: Path, made: Sequence[Path], *, force: bool) -> None:
-    if not source.is_file() or source.suffix.lower() not in decoding.VIDEO_SUFFIXES:
-        raise InputError(
-            f"Expected a video at {source}: a file that ends in {', '.join(sorted(decoding.VIDEO_SUFFIXES))}."
-        )
+    if not source.is_file():
+        raise InputError(f"Expected a video at {source}, found no file there.")
+    if source.suffix.lower() not in decoding.VIDEO_SUFFIXES:
+        raise InputError(f"Expected a video that ends in {', '.join(sorted(decoding.VIDEO_SUFFIXES))}, got {source}.")
     target = made[0]
     if target.suffix.lower() not in video.WRITTEN:
         raise InputError(f"Expected OUT to be a video that ends in {', '.join(video.WRITTEN)}, got {target}.")

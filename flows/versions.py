@@ -1,6 +1,7 @@
 """`stormglass export`, `quantize` and `adapt`: a further version of a model, made from it and named in params."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,13 +44,13 @@ def export(run: Run, path: Path, name: str, *, form: str, new: str | None) -> li
         )
     target = version.target(exported.ENDINGS[form])
     network = small.folded(small.read(version.weights))
-    exported.write(form, network, small.read_classes(version.weights), target)
     frames = version.frames((), CHECKED)
-    found = version.compare(target, frames)
-    if not found.same():
-        target.unlink()
-        raise InputError(f"{name} says something else as {form} ({found.told()}): nothing was kept.")
-    return version.register(target, found)
+    with _kept(target):
+        exported.write(form, network, small.read_classes(version.weights), target)
+        found = version.compare(target, frames)
+        if not found.same():
+            raise InputError(f"{name} says something else as {form} ({found.told()}): nothing was kept.")
+        return version.register(target, found)
 
 
 def quantize(run: Run, path: Path, name: str, *, calibration: Sequence[str], count: int, new: str | None) -> list[str]:
@@ -70,8 +71,9 @@ def quantize(run: Run, path: Path, name: str, *, calibration: Sequence[str], cou
     version = _Version(run, path, name, new or f"{name}-int8")
     frames = version.frames(calibration or run.params.slices.attributes, count)
     target = version.target(".onnx")
-    quantized.write(version.weights, target, version.load(version.weights), frames)
-    return version.register(target, version.compare(target, frames[:CHECKED]), calibrated=len(frames))
+    with _kept(target):
+        quantized.write(version.weights, target, version.load(version.weights), frames)
+        return version.register(target, version.compare(target, frames[:CHECKED]), calibrated=len(frames))
 
 
 def adapt(run: Run, path: Path, name: str, *, slice_name: str, count: int, new: str | None) -> list[str]:
@@ -94,14 +96,27 @@ def adapt(run: Run, path: Path, name: str, *, slice_name: str, count: int, new: 
         raise InputError(f"--slice: expected a slice such as time_of_day=night, got '{slice_name}'.")
     frames = version.frames((slice_name,), count)
     target = version.target(".safetensors")
-    adapted.write(version.model, version.weights, target, frames)
-    return version.register(target, version.compare(target, frames[:CHECKED]), fitted=len(frames))
+    with _kept(target):
+        adapted.write(version.model, version.weights, target, frames)
+        return version.register(target, version.compare(target, frames[:CHECKED]), fitted=len(frames))
+
+
+@contextlib.contextmanager
+def _kept(target: Path) -> Iterator[None]:
+    """What is written to `target` stays there only if all that follows is well, too: no version is half made."""
+    try:
+        yield
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
 
 
 class _Version:
     """A version in the making: what it is made from, where it goes, what it is called."""
 
     def __init__(self, run: Run, path: Path, name: str, new: str) -> None:
+        if Path(new).name != new or new in (".", ".."):
+            raise InputError(f"--as names a model and its file, expected no folder in it, got '{new}'.")
         if name not in run.params.models:
             raise InputError(f"There is no model '{name}' in params; there is: {', '.join(run.params.models)}.")
         if new in run.params.models:

@@ -1,4 +1,6 @@
-"""The one error that a user causes."""
+"""The errors that users see, and what others' errors say in them."""
+
+import textwrap
 
 
 class InputError(ValueError):
@@ -10,3 +12,13 @@ class InputError(ValueError):
 
 class WorkFailed(RuntimeError):
     """Some of the work failed though the input is right: what was done is written; exit status 1."""
+
+
+def brief(error: object, most: int = 200) -> str:
+    """What a library's error says, on one line, cut between words.
+
+    Example:
+        >>> brief(ValueError("no such\n  file"), 60), brief("it ends in the middle", 20)
+        ('no such file', 'it ends in the ...')
+    """
+    return textwrap.shorten(str(error), most, placeholder=" ...")

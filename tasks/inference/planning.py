@@ -43,6 +43,12 @@ def make(params: Params, layout: Layout, *, devices: tuple[str, ...]) -> Plan:
     for name, model in params.models.items():
         descriptions[name] = models.describe(model, folder=params.folder, classes=classes)
         models.check_class_map(model, descriptions[name], classes)
+        if (
+            model.tracker is not None
+            and model.tracker.boxes == "masks"
+            and "instance" not in descriptions[name]["tasks"]
+        ):
+            raise InputError(f"models.{name}: tracker.boxes is 'masks', but the model gives none: use 'model'.")
         fingerprints[name] = models.fingerprint(model, folder=params.folder)
     device = devices[0].split(":")[0]
     made_by = {"seed": params.run.seed, "device": device}

@@ -237,6 +237,7 @@ def _once(pipe: Connection, device: str, threads: int, function: Callable[..., A
 def _serve(pipe: Connection, spec: Any, device: str, environment: Mapping[str, str]) -> None:
     """The worker process: load, then answer units until the pipe ends."""
     adopt(environment)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches everybody: the command ends its workers
     threading.Thread(target=end_with_parent, daemon=True).start()
     from tasks.inference.bench import Bench  # after the environment is set: libraries read it
 

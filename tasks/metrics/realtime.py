@@ -99,7 +99,7 @@ def _cells(
         again = reached.get(place)
         if isinstance(found, str) or isinstance(again, str):
             why = found if isinstance(found, str) else str(again)
-            yield request, _absent(rows, why), why
+            yield request, _absent(rows, why, ms, None if isinstance(found, str) else found), why
         else:
             yield request, _figures(rows, ms, found, again), again
 
@@ -130,11 +130,27 @@ def latency_ms(
     return latency.figure(rows, f"latency_p{wanted.percentile}_ms", confidence=confidence).value, None
 
 
-def _absent(rows: pd.DataFrame, why: str) -> pd.DataFrame:
+def _absent(rows: pd.DataFrame, why: str, ms: float, found: Timetable | None) -> pd.DataFrame:
+    """Why there is no figure; beside it what is known without one."""
     whole = rows[(rows["slice"] == tables.ALL) & (rows["metric"] == HEADLINE)]
     blank = dict.fromkeys(("value", "low", "high"), math.nan)
     absent = whole.assign(**blank, metric=REALTIME[HEADLINE], note=why)
-    return absent.assign(status=whole["status"].mask(whole["status"].isin(KNOWN), "not_defined"))
+    absent = absent.assign(status=whole["status"].mask(whole["status"].isin(KNOWN), "not_defined"))
+    if found is None:
+        return absent
+    share = whole.assign(
+        metric=FRAMES_PROCESSED, value=found.processed.mean(), low=math.nan, high=math.nan, status="ok"
+    )
+    return pd.concat([absent, share, *_settings(whole, ms, found)], ignore_index=True)
+
+
+def _settings(whole: pd.DataFrame, ms: float, found: Timetable) -> list[pd.DataFrame]:
+    """What a cell's figures rest on."""
+    whole, rate = whole.assign(low=math.nan, high=math.nan, note=None), found.frames_per_s
+    return [
+        whole.assign(metric=LATENCY_MS, value=ms, status="ok"),
+        whole.assign(metric=ARRIVING, value=rate, status="ok" if math.isfinite(rate) else "not_defined"),
+    ]
 
 
 def _figures(rows: pd.DataFrame, ms: float, found: Timetable, again: Reached | None) -> pd.DataFrame:
@@ -143,12 +159,7 @@ def _figures(rows: pd.DataFrame, ms: float, found: Timetable, again: Reached | N
     known = heads["status"].isin(KNOWN)
     shares = heads.assign(metric=FRAMES_PROCESSED, value=np.where(known, 1.0, np.nan), low=math.nan, high=math.nan)
     shares["status"] = heads["status"].mask(known, "ok")
-    whole = heads[heads["slice"] == tables.ALL].assign(low=math.nan, high=math.nan, note=None)
-    rate = found.frames_per_s
-    settings = [
-        whole.assign(metric=LATENCY_MS, value=ms, status="ok"),
-        whole.assign(metric=ARRIVING, value=rate, status="ok" if math.isfinite(rate) else "not_defined"),
-    ]
+    settings = _settings(heads[heads["slice"] == tables.ALL], ms, found)
     table = pd.concat([rows.assign(metric=rows["metric"].map(REALTIME)), shares, *settings], ignore_index=True)
     if again is None:
         return table

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from tasks.errors import InputError
+from tasks.errors import InputError, brief
 from tasks.models import onnx
 from tasks.models.network import MULTIPLE, Heads, SmallNetwork
 
@@ -120,7 +120,7 @@ def _script(weights: Path, device: str) -> tuple[Any, str]:
             warnings.simplefilter("ignore")  # "deprecated": what replaces it reads other files
             script = torch.jit.load(str(weights), map_location=device, _extra_files=extra)  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = brief(error)
         raise InputError(f"{weights} is not a TorchScript file that torch can read ({reason}).") from None
     told = extra[_KEY]
     return script, told.decode() if isinstance(told, bytes) else told

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from tasks.class_map import named
-from tasks.errors import InputError
+from tasks.errors import InputError, brief
 from tasks.models import decoders
 from tasks.models.decoded import predictor
 from tasks.models.interface import Adapter
@@ -162,7 +162,7 @@ class Network:
         try:
             found = self.session.run(None, {self._name: feed})
         except Exception as error:  # onnxruntime raises its own, undocumented, kinds
-            reason = " ".join(str(error).split())[:200]
+            reason = brief(error)
             raise InputError(f"{self._who}: onnxruntime cannot run it on an input {feed.shape} ({reason}).") from None
         return {name: torch.from_numpy(np.asarray(one)) for name, one in zip(self._outputs, found, strict=True)}
 
@@ -247,7 +247,7 @@ def open_session(weights: Path, device: str, *, threads: int | None, content: by
     try:
         return runtime.InferenceSession(content if content is not None else str(weights), options, providers=providers)
     except Exception as error:  # onnxruntime raises its own, undocumented, kinds
-        reason = " ".join(str(error).split())[:200]
+        reason = brief(error)
         raise InputError(f"{weights} is not an ONNX network that onnxruntime can run ({reason}).") from None
 
 

@@ -100,7 +100,8 @@ def load(model: Model, *, weights: Path, device: str, threads: int | None) -> "P
     try:
         inspect.signature(found).bind(device=device, **model.options)
     except TypeError as error:
-        raise InputError(f"{name}: {error}; options are {', '.join(model.options) or 'none'}.") from None
+        takes = ", ".join(option for option in parameters if option != "device")
+        raise InputError(f"{name}: {error}; params give its options, which are {takes or 'none'}.") from None
     made = found(device=device, **model.options)
     if not callable(made):
         raise InputError(

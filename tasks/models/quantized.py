@@ -10,11 +10,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from tasks.errors import InputError
+from tasks.errors import InputError, brief
 from tasks.models.outputs import Predictor
 
 QUANTIZED: Final = ("Conv", "Gemm", "MatMul")
 """Operations whose inputs and weights become int8; all else (the exponentials of box decoding, softmax) stays float."""
+
+_BY_CHANNEL: Final = 13
+"""The first version of ONNX's operations whose DequantizeLinear takes a scale for each channel."""
 
 _WIDTH: Final = 32
 """Frames that are predicted at once while inputs are collected."""
@@ -32,19 +35,21 @@ def write(source: Path, target: Path, predictor: Predictor, frames: Sequence[npt
         frames: calibration frames, uint8 RGB (H, W, 3).
 
     Raises:
-        InputError: the model does not run in onnxruntime, or its file cannot be quantized.
+        InputError: the model does not run in onnxruntime, or its file is quantized already or cannot be.
     """
     try:
-        from onnxruntime import quantization
+        from onnxruntime import InferenceSession, quantization
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError:
         raise InputError("Quantizing needs onnx and onnxruntime: pip install stormglass[onnx].") from None
     feeds = inputs(predictor, frames)
+    _refuse_int8(source)
     logging.getLogger("root").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
         ready, made = Path(scratch) / "ready.onnx", Path(scratch) / "int8.onnx"
         try:
             quant_pre_process(str(source), str(ready), skip_symbolic_shape=True)
+            _modern(ready)
             quantization.quantize_static(
                 str(ready),
                 str(made),
@@ -56,12 +61,37 @@ def write(source: Path, target: Path, predictor: Predictor, frames: Sequence[npt
                 weight_type=quantization.QuantType.QInt8,
                 calibrate_method=quantization.CalibrationMethod.MinMax,
             )
+            InferenceSession(str(made), providers=["CPUExecutionProvider"])  # what does not load is not kept
         except Exception as error:  # onnxruntime raises its own, undocumented, kinds
-            reason = " ".join(str(error).split())[:200]
+            reason = brief(error)
             raise InputError(f"{source} cannot be quantized by onnxruntime ({reason}).") from None
         _keep_metadata(source, made)
         shutil.copymode(source, made)
         made.replace(target)
+
+
+def _modern(file: Path) -> None:
+    """Write the network with operations new enough for weights by channel, where they are older."""
+    import onnx
+    from onnx import version_converter
+
+    proto = onnx.load(str(file))
+    version = next(entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx"))
+    if version < _BY_CHANNEL:
+        onnx.save(version_converter.convert_version(proto, _BY_CHANNEL), str(file))
+
+
+def _refuse_int8(source: Path) -> None:
+    import onnx
+
+    kinds = {node.op_type for node in onnx.load(str(source), load_external_data=False).graph.node}
+    whole = sorted(
+        kind for kind in kinds if "quantize" in kind.lower() or kind.startswith("QLinear") or kind.endswith("Integer")
+    )
+    if whole:
+        raise InputError(
+            f"{source} is quantized already (it holds {', '.join(whole)}): quantize the float file that it came from."
+        )
 
 
 def inputs(predictor: Predictor, frames: Sequence[npt.NDArray[np.uint8]]) -> list[dict[str, npt.NDArray[np.float32]]]:

@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from tasks.errors import InputError
+from tasks.errors import InputError, brief
 
 _WRAPPED: tuple[str, ...] = ("model", "state_dict", "model_state_dict")
 """Where checkpoints of training scripts keep the state dict among other things."""
@@ -34,7 +34,7 @@ def read_state(path: Path) -> Mapping[str, torch.Tensor]:
             # Files from before torch 1.6 cannot be mapped.
             held = torch.load(str(path), map_location="cpu", weights_only=True)
         except Exception:
-            reason = " ".join(str(first).split())[:160]
+            reason = brief(first)
             raise InputError(
                 f"{path} is not a state dict of tensors alone, which is all that is read ({reason}): save "
                 "model.state_dict() by torch.save or safetensors."

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 import torch
 from torch.utils._pytree import tree_map
 
+from tasks.errors import brief
 from tasks.models.execution import PLAIN, Execution
 
 LOGGER = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ class _Compiled:
         try:
             return self._compiled(*given, **named)
         except Exception as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            reason = brief(f"{type(error).__name__}: {error}")
         said = self._network(*given, **named)  # raises where not compiling but the network is at fault
         LOGGER.warning("run.compile: torch.compile failed (%s), the network runs as it is.", reason)
         self._compiled = None

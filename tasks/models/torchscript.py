@@ -11,7 +11,7 @@ from typing import Any, Final
 import torch
 from torch.export.passes import move_to_device_pass
 
-from tasks.errors import InputError
+from tasks.errors import InputError, brief
 from tasks.models import decoders
 from tasks.models.decoded import predictor
 from tasks.models.execution import PLAIN, Execution
@@ -65,7 +65,7 @@ def _open(weights: Path, device: str) -> Callable[..., Any]:
             warnings.simplefilter("ignore", FutureWarning)  # torch would rather have everybody export
             return torch.jit.load(str(weights), map_location=device).eval()  # type: ignore[no-any-return,no-untyped-call]
     except Exception as error:  # of many undocumented kinds
-        reason = " ".join(str(error).split())[:160]
+        reason = brief(error, 120)
         raise InputError(
             f"{weights} is neither TorchScript (.pt, torch.jit.save) nor an exported program (.pt2, torch.export.save) "
             f"({reason}); a state dict of torchvision's networks wants adapter 'torchvision'."

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from tasks.class_map import nearest
-from tasks.errors import InputError
+from tasks.errors import InputError, brief
 from tasks.models import transformers_directory
 from tasks.models.checked import checked
 from tasks.models.execution import PLAIN, Execution
@@ -240,7 +240,7 @@ def _classes(found: Directory) -> dict[int, str]:
 
 
 def _unfit(where: Path, error: Exception) -> InputError:
-    return InputError(f"{where} cannot be run by transformers ({' '.join(str(error).split())[:300]}).")
+    return InputError(f"{where} cannot be run by transformers ({brief(error, 300)}).")
 
 
 def _library() -> Any:

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 from tasks.class_map import nearest
-from tasks.errors import InputError
+from tasks.errors import InputError, brief
 from tasks.models.checked import checked
 from tasks.models.execution import PLAIN, Execution
 from tasks.models.interface import Adapter
@@ -264,7 +264,7 @@ def _read(weights: Path) -> Any:
             network = load_checkpoint(link)[0]
         except Exception as error:  # a pickle may raise anything
             said = str(error).replace(str(link), "it").encode("ascii", "ignore").decode()
-            reason = " ".join(said.split()).removeprefix("ERROR ")[:160]
+            reason = brief(said).removeprefix("ERROR ")
             raise InputError(f"{weights} is no checkpoint of ultralytics that opens here ({reason}).") from None
     kind, channels = type(network).__name__, getattr(network, "yaml", {}).get("channels", 3)
     if kind not in _TASKS or channels != 3:

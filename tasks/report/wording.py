@@ -220,7 +220,7 @@ def status(name: str, note: str | None = None) -> str:
         'incomplete (74 of 75 cells)'
     """
     told = {"ok": "", "insufficient": "few units"}.get(name, name.replace("_", " "))
-    return f"{told} ({note})" if note else told
+    return f"{told} ({note})" if note and isinstance(note, str) else told  # NaN in a column that has notes elsewhere
 
 
 def slice_name(name: str) -> str:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -71,6 +72,7 @@ def start(path: Path, *arguments: str, **more: str) -> "subprocess.Popen[str]":
         text=True,
         # A shell that runs the suite in the background has its children ignore interrupts.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        start_new_session=True,
     )
 
 
@@ -101,6 +103,7 @@ def test_a_failing_shard_is_retried_and_named(path: Path, prefect: dict[str, str
     last = errors.strip().splitlines()[-1]
     assert last.startswith("stormglass: 2 of 15 parts failed, the others are done: m0 under plugged 1, shard-0001: ")
     assert "ValueError: this clip" in last
+    assert last.endswith(" (1 more the same).")
     cells = tables.read("cells", path.parent / "predictions/cells.parquet")
     assert cells.groupby("status").size().to_dict() == {"ok": 13, "failed": 2}
 
@@ -160,8 +163,14 @@ def test_after_a_kill_only_the_rest_is_computed(path: Path, monkeypatch: pytest.
     assert (len(plan.cells), plan.n_missing) == (12, 3)
 
 
-@pytest.mark.parametrize("with_prefect", [False, True])
-def test_an_interrupt_ends_everything(path: Path, prefect: dict[str, str], with_prefect: bool) -> None:
+@pytest.mark.parametrize(
+    ("with_prefect", "interrupt"),
+    [(False, os.kill), (False, os.killpg), (True, os.killpg)],
+    ids=["the command", "all, as a terminal does", "all, with Prefect"],
+)
+def test_an_interrupt_ends_everything(
+    path: Path, prefect: dict[str, str], with_prefect: bool, interrupt: Callable[[int, int], None]
+) -> None:
     tiny.change(path, run={"prefect": with_prefect})
     process = start(path, "infer", SLOW_S="30", **(prefect if with_prefect else {}))
     deadline = time.monotonic() + 120
@@ -170,7 +179,7 @@ def test_an_interrupt_ends_everything(path: Path, prefect: dict[str, str], with_
         assert process.poll() is None
         time.sleep(0.05)
     below = psutil.Process(process.pid).children(recursive=True)
-    os.kill(process.pid, signal.SIGINT)
+    interrupt(process.pid, signal.SIGINT)
     status, errors = finish(process)
     assert status == 130
     assert errors.strip().splitlines()[-1] == "stormglass: interrupted"

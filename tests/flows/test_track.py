@@ -61,8 +61,8 @@ def test_nothing_is_written_over_and_nothing_half(project: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("none.mp4", "out.mp4"), "Expected a video at none.mp4"),
-        (("params.yaml", "out.mp4"), "Expected a video at params.yaml"),
+        (("none.mp4", "out.mp4"), "Expected a video at none.mp4, found no file there"),
+        (("params.yaml", "out.mp4"), ".webm, got params.yaml"),
         (("in.mp4", "out.gif"), "Expected OUT to be a video that ends in .mp4"),
         (("in.mp4", "out.mp4", "--model", "m9"), "there is no model 'm9' that can be run; expected --model to name"),
         (("in.mp4", "in.mp4", "--force"), "OUT is IN"),

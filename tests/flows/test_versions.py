@@ -88,7 +88,10 @@ def test_int8_is_smaller_and_holds_int8_convolutions(project: Path, capsys: pyte
     pixels = small.padded(np.stack(frames(project)), torch.device("cpu")).numpy()
     heats = [onnxruntime.InferenceSession(str(file)).run(["heat"], {"pixels": pixels})[0] for file in (made, source)]
     assert 0 < np.abs(heats[0] - heats[1]).mean() < 0.2 * heats[1].std()
+    assert cli.main(["quantize", "m0-int8"]) == 2
+    assert "is quantized already (it holds DequantizeLinear, QuantizeLinear)" in capsys.readouterr().err
     assert not list(project.glob("models/.*"))
+    assert not list(project.glob("models/*int8-int8*"))
 
 
 def test_adapting_takes_the_statistics_of_the_slice(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

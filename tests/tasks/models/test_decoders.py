@@ -201,6 +201,45 @@ def test_a_network_of_logits_can_be_quantized(tmp_path: Path) -> None:
     np.testing.assert_allclose(next(iter(feeds[0].values())), letterboxed(frames[0], 96, 128)[0].numpy(), atol=1e-6)
 
 
+class Convolved(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 4, 1))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.layers(pixels)
+
+
+@pytest.mark.parametrize("version", [11, 17])
+def test_old_operations_are_quantized_by_channel_too(tmp_path: Path, version: int) -> None:
+    """Many detectors were exported with version 11, which has no scale for each channel."""
+    torch.manual_seed(0)
+    torch.onnx.export(
+        Convolved(), torch.zeros(1, 3, 96, 128), tmp_path / "net.onnx", opset_version=version, dynamo=False
+    )
+    source, target = tmp_path / "net.onnx", tmp_path / "net-int8.onnx"
+    assert onnx.load(source).opset_import[0].version == version
+    ready = model("onnx", decoder="semantic_logits", input={"resize": "letterbox", "size": [96, 128], **UNIT})
+    ready = ready.model_copy(update={"weights": source})
+    loaded = models.load(ready, folder=tmp_path, device="cpu", threads=1)
+    frames = [made_up(96, 128, place) for place in range(3)]
+    quantized.write(source, target, loaded, frames)
+    kinds = [node.op_type for node in onnx.load(target).graph.node]
+    assert kinds.count("Conv") == 2
+    scales = {
+        len(tensor.dims) and tensor.dims[0] for tensor in onnx.load(target).graph.initializer if "scale" in tensor.name
+    }
+    assert {8, 4} <= scales  # one for each channel of a convolution's weights
+    int8 = models.load(ready.model_copy(update={"weights": target}), folder=tmp_path, device="cpu", threads=1)
+    same = [
+        (a.label_map == b.label_map).mean() for a, b in zip(loaded.predict(frames), int8.predict(frames), strict=True)
+    ]
+    assert min(same) > 0.9
+    with pytest.raises(InputError, match="quantized already"):
+        quantized.write(target, tmp_path / "twice.onnx", int8, frames)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net-int8.onnx", "net.onnx"]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
