@@ -18,7 +18,7 @@ def brief(error: object, most: int = 200) -> str:
     """What a library's error says, on one line, cut between words.
 
     Example:
-        >>> brief(ValueError("no such\n  file"), 60), brief("it ends in the middle", 20)
+        >>> brief(ValueError("no  such file"), 60), brief("it ends in the middle", 20)
         ('no such file', 'it ends in the ...')
     """
     return textwrap.shorten(str(error), most, placeholder=" ...")
