@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     coco.add_argument("--semantic", type=Path, metavar="DIR", help="PNG maps of category ids, named as the images")
     coco.add_argument("--semantic-classes", type=Path, metavar="FILE", help="YAML that names their classes")
     coco.add_argument("destination", type=Path, metavar="DEST", help="a new folder for the data set")
-    add("check", "Check params, models and data set without running anything.")
+    add("check", "Check params and data set, and let every model see one frame; nothing is written.")
     everything = add("run", "All stages on your own data and models, into one folder.")
     everything.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="where all of it goes; what was killed goes on there"

@@ -1,4 +1,4 @@
-"""`stormglass check`: params, models and data set, without running anything."""
+"""`stormglass check`: params, models and data set; every model sees one frame, and nothing is written."""
 
 import tempfile
 from collections.abc import Iterator
@@ -7,8 +7,11 @@ from pathlib import Path
 from flows.runtime import Run
 from tasks import gates, inference, slices, tables
 from tasks.data.prepare import prepare
+from tasks.inference import Plan
 from tasks.layout import Layout
-from tasks.metrics.predictions import KINDS
+from tasks.metrics.predictions import facts
+from tasks.metrics.score import check_tasks
+from tasks.metrics.truth import KINDS, load
 from tasks.models.wording import settings
 from tasks.params import Params
 
@@ -34,7 +37,9 @@ def examine(run: Run) -> Iterator[str]:
         _check_gates(params, layout)
         yield f"gates: the names in {len(params.gates)} rule(s) are in order"
         work = inference.plan(params, layout)
+        inference.try_models(work)
         yield f"models: {', '.join(params.models)} fit the data set"
+        yield from _without_truth(work)
         for name, model in params.models.items():
             described = work.descriptions[name]
             told = settings(model, tasks=described["tasks"], prepared=described.get("frames", ""))
@@ -42,8 +47,36 @@ def examine(run: Run) -> Iterator[str]:
         if work.recordings:
             inference.check_recorded(work)
             yield f"recorded predictions: {len(work.recordings)} file(s) or folder(s) are in order"
+        yield from _lacking(work)
         devices = f"{len(work.devices)} x {work.devices[0]}"
         yield f"work: {work.n_parts} parts on {devices}, {work.n_missing} not in the store yet"
+
+
+def _without_truth(work: Plan) -> Iterator[str]:
+    """A problem for each model that the data set has no truth for.
+
+    Raises:
+        InputError: it has none for any.
+    """
+    truth = load(work.params, work.layout.tables)
+    models = {name: facts(name, model, work.descriptions[name], truth) for name, model in work.params.models.items()}
+    check_tasks(models)
+    for name, model in models.items():
+        if not model.tasks:
+            can = ", ".join(work.descriptions[name]["tasks"])
+            yield f"model {name}, a problem: the data set has no truth for what it does ({can}): it gets no scores"
+
+
+def _lacking(work: Plan) -> Iterator[str]:
+    """A problem for each recorded model that lacks cells of the run."""
+    lacking: dict[str, list[str]] = {}
+    for cell in work.cells:
+        if cell.absent is not None and cell.absent[0] == "failed":
+            lacking.setdefault(cell.part.model, []).append(cell.absent[1])
+    for name, messages in lacking.items():
+        each = list(dict.fromkeys(messages))
+        more = f", and {len(each) - 1} cell(s) more" if len(each) > 1 else ""
+        yield f"model {name}, a problem: {each[0]}{more}"
 
 
 def _check_gates(params: Params, layout: Layout) -> None:

@@ -32,6 +32,9 @@ COCO80: Final[Mapping[int, str]] = {
 BUILT_IN: Final[Mapping[str, Mapping[int, str]]] = {"coco80": dict(enumerate(COCO80.values()))}
 """What a model's class indices mean under each built-in map."""
 
+MOST: Final = 20
+"""Names that a sentence lists."""
+
 
 @dataclass(frozen=True)
 class ClassMap:
@@ -124,10 +127,13 @@ def named(class_map: str | None, own: Mapping[int, str]) -> Mapping[int, str]:
 
 
 def nearest(name: object, known: Iterable[object]) -> str:
-    """The end of a sentence about an unknown name: the nearest known one, or else all of them."""
+    """The end of a sentence about an unknown name: the nearest known one, or else all of them, MOST at most."""
     names = [str(item) for item in known]
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    return f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(names) or 'none'}."
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
+    return f"; known: {', '.join(names[:MOST]) or 'none'}{more}."
 
 
 def _by_identity(own: Mapping[int, str], dataset_classes: Mapping[int, str]) -> dict[int, int | None]:

@@ -1,5 +1,6 @@
 """The errors that users see, and what others' errors say in them."""
 
+import re
 import textwrap
 
 
@@ -15,10 +16,10 @@ class WorkFailed(RuntimeError):
 
 
 def brief(error: object, most: int = 200) -> str:
-    """What a library's error says, on one line, cut between words.
+    """What a library's error says, on one line without colours, cut between words.
 
     Example:
         >>> brief(ValueError("no  such file"), 60), brief("it ends in the middle", 20)
         ('no such file', 'it ends in the ...')
     """
-    return textwrap.shorten(str(error), most, placeholder=" ...")
+    return textwrap.shorten(re.sub(r"\x1b\[[0-9;]*m", "", str(error)), most, placeholder=" ...")

@@ -14,6 +14,7 @@ from tasks.inference.bench import Spec
 from tasks.inference.parts import Part, Plan, Unit
 from tasks.inference.recording import check_recorded, take_recorded
 from tasks.inference.results import Failed
+from tasks.inference.trial import try_models
 from tasks.inference.workers import Pool, PoolClosed, UnitFailed
 from tasks.layout import Layout
 from tasks.models import elsewhere
@@ -21,7 +22,7 @@ from tasks.params import Params
 
 __all__ = [
     "Failed", "Part", "Plan", "Pool", "PoolClosed", "Unit", "UnitFailed", "check_recorded", "finish", "infer",
-    "measure_latency", "open_pool", "plan", "run", "run_all", "take_recorded", "worth_another_try",
+    "measure_latency", "open_pool", "plan", "run", "run_all", "take_recorded", "try_models", "worth_another_try",
 ]  # fmt: skip
 
 

@@ -92,8 +92,8 @@ class Bench:
                     threads=1,
                     execution=Execution.of(spec.params.run),
                 )
-            except InputError:
-                raise
+            except InputError as error:
+                raise InputError(f"models.{name}: {error}") from None
             except Exception as error:  # one model that cannot start leaves the others their work
                 self._broken[name] = _Wrong.of(error, "the model could not be loaded: ").message
 

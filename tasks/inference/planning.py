@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import pandas as pd
+
 from tasks import models, tables
 from tasks.corruptions import Corruption, check_choice, find, strength
 from tasks.errors import InputError
@@ -41,15 +43,11 @@ def make(params: Params, layout: Layout, *, devices: tuple[str, ...]) -> Plan:
     classes = tables.read("classes", layout.tables / "classes.parquet")
     descriptions, fingerprints = {}, {}
     for name, model in params.models.items():
-        descriptions[name] = models.describe(model, folder=params.folder, classes=classes)
-        models.check_class_map(model, descriptions[name], classes)
-        if (
-            model.tracker is not None
-            and model.tracker.boxes == "masks"
-            and "instance" not in descriptions[name]["tasks"]
-        ):
-            raise InputError(f"models.{name}: tracker.boxes is 'masks', but the model gives none: use 'model'.")
-        fingerprints[name] = models.fingerprint(model, folder=params.folder)
+        try:
+            descriptions[name] = _described(model, params.folder, classes)
+            fingerprints[name] = models.fingerprint(model, folder=params.folder)
+        except InputError as error:
+            raise InputError(f"models.{name}: {error}") from None
     device = devices[0].split(":")[0]
     made_by = {"seed": params.run.seed, "device": device}
     run_by = {name: _execution(model, params, device).decisive for name, model in params.models.items()}
@@ -141,6 +139,19 @@ def _execution(model: Model, params: Params, device: str) -> models.Execution:
     execution = models.Execution.of(params.run)
     execution.check(device)
     return execution
+
+
+def _described(model: Model, folder: Path, classes: pd.DataFrame) -> models.Description:
+    """The model's classes and tasks.
+
+    Raises:
+        InputError: it cannot be used, its class map names what is not there, or its tracker follows what it lacks.
+    """
+    description = models.describe(model, folder=folder, classes=classes)
+    models.check_class_map(model, description, classes)
+    if model.tracker is not None and model.tracker.boxes == "masks" and "instance" not in description["tasks"]:
+        raise InputError("tracker.boxes is 'masks', but the model gives none: use 'model'.")
+    return description
 
 
 def _store_url(params: Params) -> str:

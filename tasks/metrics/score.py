@@ -43,13 +43,9 @@ def score(params: Params, layout: Layout, *, workers: int = 1, track: attributio
     """
     truth = load(params, layout.tables)
     models = model_facts(params, layout, truth)
+    check_tasks(models)
     requests = requests_of(params, layout)
     rows = _rows(models, truth, oracle=track is not None)
-    if not rows:
-        raise InputError(
-            "No model has a task that the data set has truth for: expected boxes, label maps, labels or tracks in "
-            f"{layout.tables} for the tasks of {', '.join(params.models)} and classes that meet (class_map)."
-        )
     deployment.check_mix(params, truth.names("detection"))
     study = make_study(params, truth, rows)
     with streams(layout.scores) as put:
@@ -101,6 +97,19 @@ def model_facts(params: Params, layout: Layout, truth: GroundTruth) -> dict[str,
     if missing:
         raise InputError(f"{path} does not know the model(s) {', '.join(missing)}: run `stormglass infer` again.")
     return {name: facts(name, model, described[name], truth) for name, model in params.models.items()}
+
+
+def check_tasks(models: Mapping[str, ModelFacts]) -> None:
+    """Refuse a run without scores.
+
+    Raises:
+        InputError: no model has a task with truth.
+    """
+    if not any(model.tasks for model in models.values()):
+        raise InputError(
+            "No model has a task that the data set has truth for: expected boxes, label maps, labels or tracks "
+            f"for the tasks of {', '.join(models)} and classes that meet (class_map)."
+        )
 
 
 def _rows(models: Mapping[str, ModelFacts], truth: GroundTruth, *, oracle: bool = True) -> dict[str, list[Row]]:

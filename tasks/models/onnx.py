@@ -103,7 +103,11 @@ def _described(session: Any, model: Model, weights: Path) -> Description:
     else:
         classes = own if set(own) == set(range(count)) else {index: str(index) for index in range(count)}
     if isinstance(model.class_map, str):
-        classes = dict(named(model.class_map, classes))
+        try:
+            classes = dict(named(model.class_map, classes))
+        except InputError as error:
+            read = f"Decoder '{model.decoder}' reads {decoder.outputs} from its outputs ({got}): is it the right one?"
+            raise InputError(f"{error} {read}") from None
     return decoders.described(decoder, classes)
 
 

@@ -1,6 +1,7 @@
 """Files of tensors: state dicts as torch or safetensors write them; nothing in them is ever executed."""
 
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -34,7 +35,8 @@ def read_state(path: Path) -> Mapping[str, torch.Tensor]:
             # Files from before torch 1.6 cannot be mapped.
             held = torch.load(str(path), map_location="cpu", weights_only=True)
         except Exception:
-            reason = brief(first)
+            foreign = re.search(r"Unsupported (?:global|class|operand)\W*(?:GLOBAL )?([\w.]+)", str(first))
+            reason = f"it holds a {foreign[1]}" if foreign else brief(first)
             raise InputError(
                 f"{path} is not a state dict of tensors alone, which is all that is read ({reason}): save "
                 "model.state_dict() by torch.save or safetensors."

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from tasks.params.section import Name, Section
 
@@ -25,6 +25,12 @@ class ModelInput(Section):
     # Each frame as overlapping tiles of this height and width, each of them put through all of the above on its own.
     tile: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] | None = None
     overlap: float = Field(0.2, ge=0, lt=1)  # of neighbouring tiles at least, as a share of their side
+
+    @model_validator(mode="after")
+    def _of_tiles(self) -> "ModelInput":
+        if self.tile is None and self.overlap != ModelInput.model_fields["overlap"].default:
+            raise ValueError("overlap is that of tiles: give tile: [height, width] too, or remove it")
+        return self
 
 
 class Tracker(Section):

@@ -1,5 +1,6 @@
 """The sections of params.yaml."""
 
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -175,10 +176,18 @@ class Realtime(Section):
     """Tracking of models that have to keep up with their clips."""
 
     # What a frame takes, for all models or by name; null, and models not named: as `latency` measured it.
-    latency_ms: Annotated[float, Field(ge=0)] | dict[Name, Annotated[float, Field(ge=0)]] | None = None
+    latency_ms: float | dict[Name, float] | None = None
     percentile: Literal[50, 95, 99] = 50  # of what was measured
     frames_per_s: float | None = Field(None, gt=0)  # at which frames arrive; null: as timestamp_s says
     keep_newest: bool = False  # of the frames that arrive while a model is busy, the newest waits; else all are skipped
+
+    @field_validator("latency_ms", mode="before")
+    @classmethod
+    def _milliseconds(cls, value: object) -> object:
+        for one in value.values() if isinstance(value, dict) else () if value is None else [value]:
+            if isinstance(one, bool) or not isinstance(one, int | float) or not 0 <= one < math.inf:
+                raise ValueError(f"expected milliseconds, 0 or more, or {{model: milliseconds}}, got {one!r}")
+        return value
 
 
 class Gate(Section):

@@ -114,41 +114,6 @@ def test_a_wrong_command_line_is_status_2(arguments: list[str], capsys: pytest.C
     assert "usage: stormglass" in capsys.readouterr().err
 
 
-def test_check_says_what_is_in_order(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["check"]) == 0
-    out = capsys.readouterr().out
-    assert "1 model(s), 2 corruption(s)" in out
-    assert "slices: 0 beside all data are in order" in out
-    assert "5 parts on" in out
-    (path.parent / "data/images/0-1.png").write_bytes(b"no picture")
-    assert cli.main(["check"]) == 0  # one among good ones: said and counted
-    out = capsys.readouterr().out
-    assert "usable without 1 image(s)" in out
-    assert "0-1.png does not decode" in out
-    tiny.change(path, run={"strict": True})
-    assert cli.main(["check"]) == 2
-    assert "0-1.png" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("slices", "told"),
-    [
-        ({"attributes": ["frame_indx"]}, "slices.attributes: 'frame_indx' is not a column of the table frames"),
-        ({"object": ["ocluded"]}, "slices.object: 'ocluded' is not a column of the table objects"),
-        ({"query": {"late": "frame_indx > 1"}}, "did you mean 'frame_index'?"),
-        ({"shifted": {"late": {"where": "frame_index > 9"}}}, "holds for none of the 12 scored frames"),
-    ],
-)
-def test_check_says_which_slice_the_data_set_lacks(
-    path: Path, capsys: pytest.CaptureFixture[str], slices: dict[str, object], told: str
-) -> None:
-    edit(path, slices=slices)
-    assert cli.main(["check"]) == 2
-    err = capsys.readouterr().err
-    assert told in err
-    assert "Traceback" not in err
-
-
 def test_all_stages_on_ones_own_data(path: Path, command: Command, prefect: dict[str, str]) -> None:
     gates = [{"metric": "map", "min": 0.99}]
     edit(path, gates=gates, corruptions={"noise": ["gaussian_noise"]}, severities=[2])

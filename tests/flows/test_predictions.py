@@ -37,6 +37,7 @@ def test_rows_have_names(path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert cli.main(["check"]) == 0
     out = capsys.readouterr().out
     assert "recorded predictions: 4 file(s) or folder(s) are in order" in out
+    assert "model theirs, a problem: no recorded predictions for shot_noise 3 in said\n" in out
     assert not (path.parent / ".stormglass/parts").exists()
     assert cli.main(["infer"]) == 1  # one cell was not recorded
     errors = capsys.readouterr().err

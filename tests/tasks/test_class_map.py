@@ -1,6 +1,6 @@
 import pytest
 
-from tasks.class_map import BUILT_IN, COCO80, match_classes, named, resolve
+from tasks.class_map import BUILT_IN, COCO80, match_classes, named, nearest, resolve
 from tasks.errors import InputError
 from tasks.params import Model
 
@@ -56,6 +56,7 @@ def test_dict_maps_many_to_one_drops_and_reports() -> None:
     [
         ({"caar": "car"}, "did you mean 'car'"),
         ({"car": "persn"}, "did you mean 'person'"),
+        ({"car": "carriage"}, "known: car, person, bus"),
         ({9: "car"}, "no class 9"),
         ({"car": 11}, "no class 11"),
         ({"car": "car", 0: "bus"}, "the same class"),
@@ -65,6 +66,10 @@ def test_dict_maps_many_to_one_drops_and_reports() -> None:
 def test_unknown_classes_are_named_with_the_nearest(given: object, words: str) -> None:
     with pytest.raises(InputError, match=words):
         resolve(model(given), OURS, THEIRS)
+
+
+def test_of_many_names_some_are_listed() -> None:
+    assert nearest("zzz", range(23)).endswith("17, 18, 19 and 3 more.")
 
 
 def test_a_built_in_map_must_be_long_enough() -> None:

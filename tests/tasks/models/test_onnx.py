@@ -184,6 +184,11 @@ def test_files_that_do_not_fit_are_one_sentence(tmp_path: Path) -> None:
         models.describe(model(), folder=tmp_path)
     with pytest.raises(InputError, match=r"toy\.onnx does not fit decoder 'yolox'"):
         models.load(model(), folder=tmp_path, device="cpu")
+    write(path, columns=90)
+    with pytest.raises(
+        InputError, match=r"ids up to 84: .*'yolox' reads \(B, rows, 5 \+ K\) from its outputs \(output"
+    ):
+        models.describe(model(class_map="coco80"), folder=tmp_path)
 
 
 def real_folder() -> Path:

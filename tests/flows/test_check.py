@@ -1,0 +1,117 @@
+"""`stormglass check`: what it finds in order, and what it finds before a run would."""
+
+from pathlib import Path
+
+import pytest
+
+from flows import cli, runtime
+from tests import tiny
+
+MODULE = """
+import os
+import numpy as np
+
+class Steady:
+    classes = {"object": {0: "car"}}
+    def __init__(self, device, level=0.5):
+        self.level = level
+    def __call__(self, frames):
+        return [{"boxes": [[1, 2, 3, 4]], "scores": [self.level], "class_ids": [0]} for _ in frames]
+
+class Loud(Steady):
+    def __call__(self, frames):
+        raise KeyError("weather")
+
+class Gone(Steady):
+    def __init__(self, device):
+        os._exit(7)
+
+def roads(frames):
+    return [{"label_map": np.zeros(frame.shape[:2], np.int64)} for frame in frames]
+roads.classes = {"semantic": {0: "road"}}
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(runtime.SWITCH, "off")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "of_check.py").write_text(MODULE)
+    return tiny.write(tmp_path, models=1)
+
+
+def python(name: str, **options: object) -> dict[str, object]:
+    return {"adapter": "python", "weights": f"python:of_check:{name}", "options": options}
+
+
+def files(folder: Path) -> set[Path]:
+    return {file for file in folder.rglob("*") if "__pycache__" not in file.parts}
+
+
+def test_check_says_what_is_in_order(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check"]) == 0
+    out = capsys.readouterr().out
+    assert "1 model(s), 2 corruption(s)" in out
+    assert "slices: 0 beside all data are in order" in out
+    assert "5 parts on" in out
+    (path.parent / "data/images/0-1.png").write_bytes(b"no picture")
+    assert cli.main(["check"]) == 0  # one among good ones: said and counted
+    out = capsys.readouterr().out
+    assert "usable without 1 image(s)" in out
+    assert "0-1.png does not decode" in out
+    tiny.change(path, run={"strict": True})
+    assert cli.main(["check"]) == 2
+    assert "0-1.png" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("slices", "told"),
+    [
+        ({"attributes": ["frame_indx"]}, "slices.attributes: 'frame_indx' is not a column of the table frames"),
+        ({"object": ["ocluded"]}, "slices.object: 'ocluded' is not a column of the table objects"),
+        ({"query": {"late": "frame_indx > 1"}}, "did you mean 'frame_index'?"),
+        ({"shifted": {"late": {"where": "frame_index > 9"}}}, "holds for none of the 12 scored frames"),
+    ],
+)
+def test_check_says_which_slice_the_data_set_lacks(
+    path: Path, capsys: pytest.CaptureFixture[str], slices: dict[str, object], told: str
+) -> None:
+    tiny.change(path, slices=slices)
+    assert cli.main(["check"]) == 2
+    err = capsys.readouterr().err
+    assert told in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("models", "told"),
+    [
+        ({"bad": python("Steady", level=4.5)}, "models.bad: python:of_check:Steady: scores should lie between 0 and 1"),
+        ({"good": python("Steady"), "bad": python("Loud")}, "models.bad fails on the first frame (0-0.png): KeyError"),
+        ({"bad": python("Gone")}, "The models bad cannot be tried on one frame: the process died (exit status 7)"),
+        ({"bad": python("Steady", lever=1)}, "models.bad: python:of_check:Steady: got an unexpected keyword argument"),
+        ({"bad": python("roads")}, "No model has a task that the data set has truth for"),
+        (
+            {"bad": python("Steady") | {"class_map": {"car": "lorry"}}},
+            "models.bad: class_map: the data set has no class 'lorry', to which 'car' is mapped; known: car, bus.",
+        ),
+    ],
+)
+def test_a_model_that_a_run_would_stumble_over(
+    path: Path, capsys: pytest.CaptureFixture[str], models: dict[str, object], told: str
+) -> None:
+    tiny.change(path, models=models)
+    assert cli.main(["check"]) == 2
+    err = capsys.readouterr().err
+    assert told in err
+    assert err.count("\n") == 1
+
+
+def test_a_model_without_truth_beside_one_with_it(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny.change(path, models={"good": python("Steady"), "roads": python("roads")})
+    before = files(path.parent)
+    assert cli.main(["check"]) == 0
+    out = capsys.readouterr().out
+    assert "models: good, roads fit the data set" in out
+    assert "model roads, a problem: the data set has no truth for what it does (semantic): it gets no scores" in out
+    assert files(path.parent) == before  # nothing is written
