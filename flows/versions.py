@@ -94,10 +94,11 @@ def adapt(run: Run, path: Path, name: str, *, slice_name: str, count: int, new: 
     version = _Version(run, path, name, new or f"{name}-{values}")
     if "=" not in slice_name:
         raise InputError(f"--slice: expected a slice such as time_of_day=night, got '{slice_name}'.")
+    adapted.check(version.model, version.weights)
     frames = version.frames((slice_name,), count)
     target = version.target(".safetensors")
     with _kept(target):
-        adapted.write(version.model, version.weights, target, frames)
+        adapted.write(version.weights, target, frames)
         return version.register(target, version.compare(target, frames[:CHECKED]), fitted=len(frames))
 
 

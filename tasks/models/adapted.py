@@ -22,23 +22,31 @@ BATCH: Final = 8
 """Frames whose mean and variance are taken at once; the statistics are the mean over such batches."""
 
 
-def write(model: Model, source: Path, target: Path, frames: Sequence[npt.NDArray[np.uint8]]) -> int:
-    """Write the weights of `source` with batch-norm statistics of `frames`; how many layers have them.
+def check(model: Model, source: Path) -> None:
+    """Refuse weights without batch norms.
 
     Args:
-        model: of adapter 'small'.
-        source: its weights, as trained.
-        target: the new weights, written whole or not at all.
-        frames: uint8 RGB (H, W, 3), of any sizes.
+        model: its params.
+        source: its weights.
 
     Raises:
-        InputError: another adapter, or exported weights, whose batch norms are merged into the convolutions.
+        InputError: another adapter than 'small', or exported weights, whose batch norms are merged into the convolutions.
     """
     if model.adapter != "small" or source.suffix != ".safetensors":
         raise InputError(
             f"Only batch norms of adapter 'small' with trained weights (.safetensors) can be fitted anew, "
             f"{source.name} of adapter '{model.adapter}' holds none: adapt first, export afterwards."
         )
+
+
+def write(source: Path, target: Path, frames: Sequence[npt.NDArray[np.uint8]]) -> int:
+    """Write the weights of `source` with batch-norm statistics of `frames`; how many layers have them.
+
+    Args:
+        source: weights of adapter 'small', as trained.
+        target: the new weights, written whole or not at all.
+        frames: uint8 RGB (H, W, 3), of any sizes.
+    """
     network = small.read(source)
     layers = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
     for layer in layers:
