@@ -30,7 +30,7 @@ def check(model: Model, source: Path) -> None:
         source: its weights.
 
     Raises:
-        InputError: another adapter than 'small', or exported weights, whose batch norms are merged into the convolutions.
+        InputError: another adapter than 'small', or exported weights, whose batch norms are merged into convolutions.
     """
     if model.adapter != "small" or source.suffix != ".safetensors":
         raise InputError(
