@@ -1,4 +1,4 @@
-"""Latency: what a frame costs each model, stage by stage, against budgets and against what the model is worth."""
+"""Latency: what a frame costs each model, stage by stage and against budgets."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from tasks.gates import budget
 from tasks.metrics import latency as measured
 from tasks.metrics.robustness import Figure
 from tasks.params import Params
-from tasks.report import amounts, by_severity, figures, latency_charts, numbers, verdict, wording
+from tasks.report import amounts, by_severity, figures, latency_charts, verdict, wording, worth
 
 Content = dict[str, Any]
 Charts = dict[str, figures.Figure]
@@ -109,7 +109,7 @@ def latency(
         "columns": [{"name": terms.metric(m), "unit": amounts.unit(m)} for m in metrics],
         "lines": [{"name": one.name, "values": [_told_figure(one, m, confidence) for m in metrics]} for one in found],
         "slowest": [line for one in clean for line in _slowest(one, _crowded(table, one), _places(frames))],
-        "accuracy": _accuracy(params, scores, clean, charts) if len(clean) > 1 else [],
+        "accuracy": worth.cards(params, scores, {one.model: one.rows for one in clean}, charts),
     }
 
 
@@ -240,48 +240,3 @@ def _slowest(one: Measured, crowd: pd.DataFrame, places: Mapping[int, tuple[str,
             }
         )
     return lines
-
-
-def _accuracy(params: Params, scores: pd.DataFrame, clean: Sequence[Measured], charts: Charts) -> list[Content]:
-    """What the models are worth under corruption against what a frame costs: a chart for each task."""
-    found = []
-    for task in numbers.tasks_of(scores):
-        mpc = numbers.summary(scores, task, "mpc")
-        points = []
-        for place, one in enumerate(clean):
-            kept = mpc.get((one.model, tables.ALL))
-            if kept is not None and not wording.absent(kept.value):
-                points.append((place, one.model, _figure(one, "latency_p50_ms", params.metrics.confidence), kept))
-        if len(points) < 2:
-            continue
-        key = f"latency-accuracy-{task}"
-        metric = f"mPC ({terms.metric(tables.HEADLINE[task])})"
-        charts[key] = latency_charts.worth(points, metric)
-        fast, best = min(points, key=lambda p: p[2].value), max(points, key=lambda p: p[3].value)
-        ms = [f"{amounts.amount(p[2].value)} ms" for p in (fast, best)]
-        worth = [wording.number(p[3].value) for p in (fast, best)]
-        both = f"{fast[1]} is both the fastest ({ms[0]} at p50) and the best under corruption ({worth[0]})"
-        apart = (
-            f"{fast[1]} is the fastest ({ms[0]} at p50, {metric} {worth[0]}), {best[1]} the best under corruption"
-            f" ({ms[1]}, {worth[1]})"
-        )
-        found.append(
-            {
-                "id": key,
-                "task": task,
-                "name": terms.TASK_NAMES[task],
-                "metric": metric,
-                "takeaway": f"{both if fast is best else apart}.",
-                "height": charts[key]["layout"]["height"],
-                "looks": [{"name": model, **by_severity.look(place)} for place, model, *_ in points],
-                "lines": [
-                    {
-                        "model": model,
-                        "ms": amounts.amount(p50.value, p50.low, p50.high),
-                        "value": wording.figure(kept.value, kept.low, kept.high),
-                    }
-                    for _, model, p50, kept in points
-                ],
-            }
-        )
-    return found

@@ -141,6 +141,18 @@ def test_worth_against_cost_needs_two_models():
     assert section(params(["alone"], rules=()))["accuracy"] == []
 
 
+def test_the_fastest_is_named_where_frames_tell_it_apart():
+    table = latency_factory.table(cells=CELLS)
+    slow = table["model"] == "crossing-v1"
+    twice = table.assign(value=table["value"].where(~slow, 2 * table["value"]))
+    (told,) = {card["takeaway"].split(" (")[0] for card in section(table=twice)["accuracy"]}
+    assert told == "crossing-v2 is both the fastest"
+    same = pd.concat([table[~slow], table[~slow].assign(model="crossing-v1")])
+    for card in section(table=same)["accuracy"]:
+        assert card["takeaway"].startswith("crossing-v2 is the best under corruption (")
+        assert "and none is told apart as faster (" in card["takeaway"]
+
+
 def test_what_speaks_against_the_figures_is_said():
     busy = latency_factory.table(cells=CELLS, busy=0.4)
     busy = busy[~((busy["model"] == "crossing-v2") & busy["fact"].isin(["preprocess_ms", "postprocess_ms"]))]
