@@ -1,18 +1,23 @@
 """Charts of latency: where a frame's time goes, and what a model is worth against what it costs."""
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import plotly.graph_objects as go
 
 from tasks.metrics import latency as measured
 from tasks.metrics.robustness import Figure
-from tasks.report import by_severity, figures, wording
+from tasks.report import amounts, by_severity, figures, wording
 
 Content = dict[str, Any]
 
 GREY: Final = "#7d8794"
 """Of marks that belong to no stage: at least 3:1 on white and on the dark page."""
+
+DISC_PX: Final = 40
+"""Across the disc of the model that takes most memory: seen beside a point of 9 px when a tenth of that."""
 
 
 def bars(
@@ -87,30 +92,64 @@ def bars(
     return figures.plain(figure)
 
 
-def worth(points: Sequence[tuple[int, str, Figure, Figure]], metric: str) -> figures.Figure:
-    """MPC against p50 latency, a point with its intervals for each model.
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One model: what it is worth and what it costs.
+
+    Attributes:
+        place: of its look.
+        worth: its mPC.
+        ms: p50 latency.
+        mb: memory; not defined where it was not measured.
+    """
+
+    place: int
+    model: str
+    worth: Figure
+    ms: Figure
+    mb: Figure
+
+
+def worth(points: Sequence[Point], metric: str) -> figures.Figure:
+    """MPC against p50 latency, a point with its intervals for each model, in a disc whose area is its memory.
 
     Args:
-        points: place of the look, model, p50, mPC.
+        points: of the models.
         metric: the title of the y axis.
     """
     figure = go.Figure()
-    for place, model, p50, kept in points:
-        look = figures.style(place)
+    looks = [figures.style(point.place) for point in points]
+    taken = [0.0 if math.isnan(point.mb.value) else point.mb.value for point in points]
+    figure.add_trace(
+        go.Scatter(
+            name="memory",
+            x=[figures.rounded(point.ms.value) for point in points],
+            y=[figures.rounded(point.worth.value) for point in points],
+            mode="markers",
+            marker={
+                "color": [look["hue"] for look in looks],
+                "size": [round(DISC_PX * math.sqrt(mb / (max(taken) or 1)), 1) for mb in taken],
+                "opacity": 0.2,
+            },
+            hoverinfo="skip",
+        )
+    )
+    for point, look in zip(points, looks, strict=True):
+        mb = "" if math.isnan(point.mb.value) else f", {amounts.amount(point.mb.value)} MB"
         figure.add_trace(
             go.Scatter(
-                name=figures.escaped(model),
-                x=[figures.rounded(p50.value)],
-                y=[figures.rounded(kept.value)],
-                error_x=_ends(p50),
-                error_y=_ends(kept),
+                name=figures.escaped(point.model),
+                x=[figures.rounded(point.ms.value)],
+                y=[figures.rounded(point.worth.value)],
+                error_x=_ends(point.ms),
+                error_y=_ends(point.worth),
                 mode="markers",
-                marker={"color": look["hue"], "symbol": look["marker"], "size": 11},
-                hovertemplate="%{x:.2f} ms, %{y:.3f}",
+                marker={"color": look["hue"], "symbol": look["marker"], "size": 9},
+                hovertemplate="%{x:.2f} ms, %{y:.3f}" + mb,
             )
         )
-    high = max(p.high if p.status == "ok" else p.value for _, _, p, _ in points)
-    top = max(w.value if wording.absent(w.high) else w.high for *_, w in points)
+    high = max(point.ms.high if point.ms.status == "ok" else point.ms.value for point in points)
+    top = max(point.worth.value if wording.absent(point.worth.high) else point.worth.high for point in points)
     figure.update_layout(
         showlegend=False,
         height=240,

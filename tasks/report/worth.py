@@ -1,5 +1,6 @@
-"""What models are worth under corruption against what a frame costs them."""
+"""What models are worth under corruption against what a frame costs them in time and memory."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from tasks.metrics import latency
 from tasks.metrics.robustness import Figure
 from tasks.params import Params
 from tasks.report import amounts, by_severity, figures, latency_charts, numbers, wording
+from tasks.report.latency_charts import Point
 
 Content = dict[str, Any]
 
@@ -32,8 +34,7 @@ def cards(
         for place, (model, own) in enumerate(rows.items()):
             kept = mpc.get((model, tables.ALL))
             if kept is not None and not wording.absent(kept.value):
-                p50 = latency.figure(own, "latency_p50_ms", confidence=params.metrics.confidence)
-                points.append((place, model, p50, kept))
+                points.append(_point(place, model, kept, own, params.metrics.confidence))
         if len(points) < 2:
             continue
         key = f"latency-accuracy-{task}"
@@ -47,40 +48,50 @@ def cards(
                 "metric": metric,
                 "takeaway": _takeaway(points, rows, metric, params.metrics.confidence),
                 "height": charts[key]["layout"]["height"],
-                "looks": [{"name": model, **by_severity.look(place)} for place, model, *_ in points],
+                "looks": [{"name": point.model, **by_severity.look(point.place)} for point in points],
                 "lines": [
                     {
-                        "model": model,
-                        "ms": amounts.amount(p50.value, p50.low, p50.high),
-                        "value": wording.figure(kept.value, kept.low, kept.high),
+                        "model": point.model,
+                        "ms": amounts.amount(point.ms.value, point.ms.low, point.ms.high),
+                        "mb": amounts.amount(point.mb.value),
+                        "value": wording.figure(point.worth.value, point.worth.low, point.worth.high),
                     }
-                    for _, model, p50, kept in points
+                    for point in points
                 ],
             }
         )
     return found
 
 
-def _takeaway(
-    points: Sequence[tuple[int, str, Figure, Figure]],
-    rows: Mapping[str, pd.DataFrame],
-    metric: str,
-    confidence: float,
-) -> str:
+def _point(place: int, model: str, kept: Figure, own: pd.DataFrame, confidence: float) -> Point:
+    """A model's point: of memory the device's, where the model runs on one."""
+    ms, host, device = (
+        latency.figure(own, metric, confidence=confidence)
+        for metric in ("latency_p50_ms", "peak_memory_mb", "peak_device_memory_mb")
+    )
+    return Point(place=place, model=model, worth=kept, ms=ms, mb=host if math.isnan(device.value) else device)
+
+
+def _takeaway(points: Sequence[Point], rows: Mapping[str, pd.DataFrame], metric: str, confidence: float) -> str:
     """Which model is the fastest, as far as frame by frame they are told apart, and which the best under corruption."""
-    fast, best = min(points, key=lambda p: p[2].value), max(points, key=lambda p: p[3].value)
+    fast, best = min(points, key=lambda p: p.ms.value), max(points, key=lambda p: p.worth.value)
     as_fast = [
-        model
-        for _, model, *_ in points
-        if not latency.ratio(rows[model], rows[fast[1]], "latency_p50_ms", confidence=confidence).low > 1
+        point.model
+        for point in points
+        if not latency.ratio(rows[point.model], rows[fast.model], "latency_p50_ms", confidence=confidence).low > 1
     ]
-    ms = [f"{amounts.amount(p[2].value)} ms" for p in (fast, best)]
-    worth = [wording.number(p[3].value) for p in (fast, best)]
-    if best[1] not in as_fast:
+    costs = [_cost(point) for point in (fast, best)]
+    worth = [wording.number(point.worth.value) for point in (fast, best)]
+    if best.model not in as_fast:
         return (
-            f"{fast[1]} is the fastest ({ms[0]} at p50, {metric} {worth[0]}), {best[1]} the best under corruption"
-            f" ({ms[1]}, {worth[1]})."
+            f"{fast.model} is the fastest ({costs[0]}, {metric} {worth[0]}), {best.model} the best under corruption"
+            f" ({costs[1]}, {worth[1]})."
         )
-    if as_fast == [best[1]]:
-        return f"{best[1]} is both the fastest ({ms[1]} at p50) and the best under corruption ({worth[1]})."
-    return f"{best[1]} is the best under corruption ({worth[1]}), and none is told apart as faster ({ms[1]} at p50)."
+    if as_fast == [best.model]:
+        return f"{best.model} is both the fastest ({costs[1]}) and the best under corruption ({worth[1]})."
+    return f"{best.model} is the best under corruption ({worth[1]}), and none is told apart as faster ({costs[1]})."
+
+
+def _cost(point: Point) -> str:
+    memory = "" if math.isnan(point.mb.value) else f", {amounts.amount(point.mb.value)} MB"
+    return f"{amounts.amount(point.ms.value)} ms at p50{memory}"

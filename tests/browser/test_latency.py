@@ -33,5 +33,5 @@ def test_worth_against_cost_follows_the_task(page):
     assert [cards.nth(place).is_visible() for place in range(cards.count())] == [False, False, True]
     page.locator("#latency-accuracy-semantic").scroll_into_view_if_needed()
     page.wait_for_selector("#latency-accuracy-semantic .main-svg")
-    assert page.locator("#latency-accuracy-semantic .points path").count() == 2
+    assert page.locator("#latency-accuracy-semantic .points path").count() == 4  # a point and a disc each
     assert page.locator("#latency-slowest tbody tr").count() == 10

@@ -133,9 +133,14 @@ def test_worth_against_cost_needs_two_models():
     scores = report_factory.scores(run, tasks=["detection"])
     mpc = scores[(scores["metric"] == "mpc") & scores["baseline"].isna() & (scores["family"] == "all")]
     mpc = mpc[(mpc["slice"] == "all") & (mpc["class"] == "all")].set_index("model")["value"]
-    points = charts["latency-accuracy-detection"]["data"]
+    discs, *points = charts["latency-accuracy-detection"]["data"]
     assert [point["y"][0] for point in points] == pytest.approx([mpc["crossing-v1"], mpc["crossing-v2"]], abs=1e-4)
     assert points[0]["x"][0] < points[1]["x"][0]
+    assert discs["x"] == [point["x"][0] for point in points]
+    areas = [size**2 for size in discs["marker"]["size"]]  # the factory's second model takes 1.25 times the memory
+    assert areas[1] / areas[0] == pytest.approx(1.25, rel=0.01)
+    assert [line["mb"] for line in found[0]["lines"]] == ["80.0", "100"]
+    assert "80.0 MB" in found[0]["takeaway"]
     assert "crossing-v1 is the fastest" in found[0]["takeaway"]
     assert "crossing-v2 the best under corruption" in found[0]["takeaway"]
     assert section(params(["alone"], rules=()))["accuracy"] == []
