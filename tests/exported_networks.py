@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 from torchvision.ops import nms
 
 from tasks import models
@@ -41,15 +41,16 @@ def predict(given: Model, folder: Path, frames: Sequence[np.ndarray]) -> list[Ou
 
 
 def letterboxed(frame: np.ndarray, height: int, width: int) -> tuple[torch.Tensor, tuple[int, ...]]:
-    """A frame in the middle of grey, values 0 to 1, and where it lies there: top, left, height, width."""
+    """A frame in the middle of grey, values 0 to 1, and where it lies there: top, left, height, width.
+
+    As Ultralytics' LetterBox, beside which another test stands.
+    """
     ratio = min(height / frame.shape[0], width / frame.shape[1])
-    inner = (int(frame.shape[0] * ratio), int(frame.shape[1] * ratio))
-    top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
-    pixels = torch.tensor(frame).permute(2, 0, 1)[None].float()
-    whole = torch.full((1, 3, height, width), 114.0)
-    resized = functional.interpolate(pixels, size=inner, mode="bilinear", align_corners=False).round()
-    whole[:, :, top : top + inner[0], left : left + inner[1]] = resized
-    return whole / 255, (top, left, *inner)
+    inner = (round(frame.shape[0] * ratio), round(frame.shape[1] * ratio))
+    top, left = (round((whole - part) / 2 - 0.1) for whole, part in zip((height, width), inner, strict=True))
+    pixels = np.full((height, width, 3), 114, np.uint8)
+    pixels[top : top + inner[0], left : left + inner[1]] = cv2.resize(frame, inner[::-1])
+    return torch.tensor(pixels).permute(2, 0, 1)[None].float() / 255, (top, left, *inner)
 
 
 def boxes_back(boxes: Any, where: tuple[int, ...], frame: np.ndarray) -> np.ndarray:

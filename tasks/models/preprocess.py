@@ -139,16 +139,21 @@ def place(height_px: int, width_px: int, settings: ModelInput) -> Placement:
     height, width = settings.size
     if settings.resize == "stretch":
         return Placement(height, width, width / width_px, height / height_px, 0, 0, height, width)
+    return _place_in_letterbox(height_px, width_px, height, width, centred=settings.resize == "letterbox")
+
+
+def _place_in_letterbox(height_px: int, width_px: int, height: int, width: int, *, centred: bool) -> Placement:
+    """Centred to the pixel as Ultralytics' `LetterBox`, which rounds sides; at the top left as YOLOX, which cuts them."""
     ratio = min(height / height_px, width / width_px)
-    inner_height, inner_width = max(int(height_px * ratio), 1), max(int(width_px * ratio), 1)
-    centred = settings.resize == "letterbox"
+    whole = round if centred else int
+    inner_height, inner_width = max(whole(height_px * ratio), 1), max(whole(width_px * ratio), 1)
     return Placement(
         inner_height,
         inner_width,
         inner_width / width_px,
         inner_height / height_px,
-        (width - inner_width) // 2 if centred else 0,
-        (height - inner_height) // 2 if centred else 0,
+        round((width - inner_width) / 2 - 0.1) if centred else 0,
+        round((height - inner_height) / 2 - 0.1) if centred else 0,
         height,
         width,
     )
@@ -186,8 +191,8 @@ def _place_by_shorter_side(height_px: int, width_px: int, settings: ModelInput) 
 def prepare_inputs(frames: Sequence[npt.NDArray[np.uint8]], settings: ModelInput) -> tuple[torch.Tensor, Placement]:
     """Frames of one size as the network's input, and where they lie in there.
 
-    Bilinear resizing, rounded to whole values, without smoothing as OpenCV's default, on which many detectors are
-    trained, or with it (`antialias`, as Pillow's and torchvision's); padding or cropping; the declared channel order;
+    Bilinear resizing to whole values, without smoothing as OpenCV's default, on which many detectors are trained, or
+    with it (`antialias`, as Pillow's and torchvision's); padding or cropping; the declared channel order;
     then `(value * scale - mean) / std`, mean and std in that order.
 
     Args:
@@ -223,14 +228,15 @@ def prepare_inputs(frames: Sequence[npt.NDArray[np.uint8]], settings: ModelInput
 
 def _resize(frame: npt.NDArray[np.uint8], placement: Placement, settings: ModelInput) -> npt.NDArray[Any]:
     """A frame at the size (h, w, 3) that it has in the input, in whole values: by the library that its kind of resizing
-    comes from, whose float32 decides the ties of rounding.
+    comes from, whose arithmetic decides how they are rounded.
     """
     height, width = placement.height_px, placement.width_px
     if frame.shape[:2] == (height, width):
         return frame
     if settings.resize in ("letterbox", "letterbox_top_left") and not settings.antialias:
-        # From 16 bits OpenCV computes in float32 and rounds; from 8 bits with weights of 11 bits.
-        return np.asarray(cv2.resize(frame.astype(np.uint16), (width, height), interpolation=cv2.INTER_LINEAR))
+        # YOLOX and Ultralytics resize bytes, for which OpenCV has weights of 11 bits: up to one grey level from the
+        # nearest value, and a detector's scores move by up to a tenth where they differ.
+        return np.asarray(cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR))
     pixels = torch.tensor(frame).permute(2, 0, 1).unsqueeze(0).float()  # a copy: frames may be read-only
     resized = functional.interpolate(
         pixels, size=(height, width), mode="bilinear", align_corners=False, antialias=settings.antialias

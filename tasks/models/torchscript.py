@@ -20,7 +20,7 @@ from tasks.models.outputs import Description, Predictor
 from tasks.models.steering import steered
 from tasks.params import Model
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 
 def check(model: Model) -> None:

@@ -54,16 +54,15 @@ def test_pixels_are_those_of_opencv() -> None:
     inner = cv2.resize(frame[:, :, ::-1], (int(83 * ratio), int(60 * ratio)), interpolation=cv2.INTER_LINEAR)
     expected = np.full((96, 112, 3), 114, np.uint8)
     expected[: inner.shape[0], : inner.shape[1]] = inner
-    # OpenCV computes with weights of 11 bits: one grey level apart at most.
-    assert np.abs(pixels.numpy().transpose(1, 2, 0) - expected).max() <= 1
+    np.testing.assert_array_equal(pixels.numpy().transpose(1, 2, 0), expected)
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     frame=st.tuples(SIDES, SIDES), size=st.tuples(st.integers(16, 640), st.integers(16, 640)), seed=st.integers(0, 99)
 )
-def test_letterboxes_hold_the_nearest_whole_values(frame: tuple[int, int], size: tuple[int, int], seed: int) -> None:
-    """Beside bilinear resizing in float64: only a tie of rounding may go either way."""
+def test_letterboxes_hold_whole_values_of_the_frame(frame: tuple[int, int], size: tuple[int, int], seed: int) -> None:
+    """Beside bilinear resizing in float64: OpenCV's weights of 11 bits are a grey level off at most."""
     noise = np.random.default_rng(seed).integers(0, 256, (*frame, 3), dtype=np.uint8)
     noise.flags.writeable = False
     declared = ModelInput(size=size, resize="letterbox", channels="bgr", pad=7)
@@ -74,7 +73,7 @@ def test_letterboxes_hold_the_nearest_whole_values(frame: tuple[int, int], size:
     expected[top : top + placement.height_px, left : left + placement.width_px] = exact[:, :, ::-1]
     pixels = batch.numpy().transpose(0, 2, 3, 1)
     np.testing.assert_array_equal(pixels, np.rint(pixels))
-    assert np.abs(pixels[0] - expected).max() <= 0.5 + 1e-3
+    assert np.abs(pixels[0] - expected).max() <= 1
     (alone,), _ = prepare_inputs([noise[::-1]], declared)
     np.testing.assert_array_equal(batch[1].numpy(), alone.numpy())
 

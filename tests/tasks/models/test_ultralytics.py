@@ -20,7 +20,8 @@ from tasks.models import masks as run_length
 from tasks.models import ultralytics as adapter
 from tasks.models.execution import Execution
 from tasks.models.outputs import Output, watched
-from tasks.params import Model
+from tasks.models.preprocess import prepare_inputs
+from tasks.params import Model, ModelInput
 from tests.photographs import photographs
 
 NAMES = {0: "car", 1: "bus", 2: "cyclist", 3: "pedestrian", 4: "van"}
@@ -146,6 +147,22 @@ def test_as_the_library_itself(variant: str, library: Any, folder: Callable[[str
         np.testing.assert_array_equal(alone.boxes, among.boxes)
         np.testing.assert_array_equal(alone.scores, among.scores)
         assert alone.masks == among.masks
+
+
+def test_a_letterbox_of_params_is_the_library_s(library: Any) -> None:
+    """Networks that it exported are run by other adapters, on frames that our own letterbox prepares."""
+    with adapter._contained():
+        from ultralytics.data.augment import LetterBox
+        from ultralytics.utils.ops import scale_boxes
+    rng = np.random.default_rng(0)
+    for height, width, rows, columns in [(616, 616, 640, 640), *rng.integers(8, 700, (300, 4)).tolist()]:
+        noise = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        expected = LetterBox((rows, columns), auto=False)(image=noise)
+        (pixels,), placement = prepare_inputs([noise], ModelInput(size=(rows, columns), resize="letterbox"))
+        np.testing.assert_array_equal(pixels.numpy().transpose(1, 2, 0), expected)
+        boxes = np.array([[columns / 3, rows / 3, columns / 2, rows / 2]])
+        inside = placement.to_frame(boxes).clip(0, [width, height] * 2)
+        np.testing.assert_allclose(inside, scale_boxes((rows, columns), boxes, (height, width)), atol=1e-6)
 
 
 @pytest.mark.real
