@@ -1,7 +1,8 @@
 """`stormglass export`, `quantize` and `adapt`: a further version of a model, made from it and named in params."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,12 +13,17 @@ from tasks import models, tables
 from tasks.data import strata
 from tasks.data.frames import FrameReader
 from tasks.errors import InputError
-from tasks.models import adapted, exported, quantized, small
+from tasks.models import exported, naming, quantized, small_versions, torchvision_versions
 from tasks.models.agreement import Agreement, agreement
-from tasks.params import editing
+from tasks.params import Model, editing
+from tasks.params.section import NAME
 
 CHECKED: Final = 16
 """Real frames on which a version is compared with what it was made from."""
+
+EXPORTS: Final = {"small": small_versions.export, "torchvision": torchvision_versions.export}
+ADAPTS: Final = {"small": small_versions.adapt, "torchvision": torchvision_versions.adapt}
+"""By adapter, how versions are made of its models."""
 
 Frames = list[np.ndarray[Any, np.dtype[np.uint8]]]
 
@@ -37,20 +43,20 @@ def export(run: Run, path: Path, name: str, *, form: str, new: str | None) -> li
             in its new form (then nothing is written).
     """
     version = _Version(run, path, name, new or f"{name}-{form}")
-    if version.model.adapter != "small" or version.weights.suffix != ".safetensors":
+    write = EXPORTS.get(version.model.adapter)
+    if write is None:
         raise InputError(
-            f"Only trained weights of adapter 'small' can be exported, {name} is {version.weights.name} of adapter "
-            f"'{version.model.adapter}'; other models are exported by the library that they come from."
+            f"Models of the adapters {' and '.join(EXPORTS)} can be exported, {name} is one of "
+            f"'{version.model.adapter}'; others are exported by the library that they come from."
         )
     target = version.target(exported.ENDINGS[form])
-    network = small.folded(small.read(version.weights))
     frames = version.frames((), CHECKED)
     with _kept(target):
-        exported.write(form, network, small.read_classes(version.weights), target)
-        found = version.compare(target, frames)
+        changes = write(version.settled, version.weights, form, target)
+        found = version.compare(target, frames, changes)
         if not found.same():
             raise InputError(f"{name} says something else as {form} ({found.told()}): nothing was kept.")
-        return version.register(target, found)
+        return version.register(target, found, changes)
 
 
 def quantize(run: Run, path: Path, name: str, *, calibration: Sequence[str], count: int, new: str | None) -> list[str]:
@@ -82,23 +88,28 @@ def adapt(run: Run, path: Path, name: str, *, slice_name: str, count: int, new: 
     Args:
         run: whose params describe the model.
         path: the params file.
-        name: the model, of adapter 'small'.
+        name: the model.
         slice_name: such as `time_of_day=night`.
         count: how many frames at most.
         new: the new version's name; None: `NAME-` and the slice's values.
 
     Raises:
-        InputError: no such model or slice, one without batch norms, or a name that is taken.
+        InputError: no such model or slice, one without batch norms that could be fitted, or a name that is taken.
     """
-    values = "-".join(part.partition("=")[2].strip() for part in slice_name.split("&"))
+    values = "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", part.partition("=")[2].strip()) for part in slice_name.split("&"))
     version = _Version(run, path, name, new or f"{name}-{values}")
     if "=" not in slice_name:
         raise InputError(f"--slice: expected a slice such as time_of_day=night, got '{slice_name}'.")
-    adapted.check(version.model, version.weights)
+    write = ADAPTS.get(version.model.adapter)
+    if write is None:
+        raise InputError(
+            f"Batch norms of the adapters {' and '.join(ADAPTS)} can be fitted anew, {name} is one of "
+            f"'{version.model.adapter}': adapt what it was exported from, then export that."
+        )
     frames = version.frames((slice_name,), count)
     target = version.target(".safetensors")
     with _kept(target):
-        adapted.write(version.weights, target, frames)
+        write(version.settled, version.weights, target, frames)
         return version.register(target, version.compare(target, frames[:CHECKED]), fitted=len(frames))
 
 
@@ -116,8 +127,10 @@ class _Version:
     """A version in the making: what it is made from, where it goes, what it is called."""
 
     def __init__(self, run: Run, path: Path, name: str, new: str) -> None:
-        if Path(new).name != new or new in (".", ".."):
-            raise InputError(f"--as names a model and its file, expected no folder in it, got '{new}'.")
+        if not re.fullmatch(NAME, new):
+            raise InputError(
+                f"--as names a model and its file: expected letters, digits, dots and dashes, got '{new}'."
+            )
         if name not in run.params.models:
             raise InputError(f"There is no model '{name}' in params; there is: {', '.join(run.params.models)}.")
         if new in run.params.models:
@@ -126,6 +139,7 @@ class _Version:
         self.model = run.params.models[name]
         models.check(self.model, folder=run.params.folder)
         self.weights = run.params.folder / self.model.weights_path
+        self.settled = naming.resolved(models.settle(self.model), folder=run.params.folder)
 
     def target(self, ending: str) -> Path:
         """Beside the weights that it is made from.
@@ -155,20 +169,26 @@ class _Version:
         rows = strata.even(chosen, [name for name in wanted if "=" not in name], count)
         return FrameReader(params.resolve(params.dataset.path)).read(rows)
 
-    def load(self, weights: Path) -> models.Predictor:
-        """The model with these weights."""
-        changed = self.model.model_copy(update={"weights": weights})
+    def load(self, weights: Path, changes: Mapping[str, Any] | None = None) -> models.Predictor:
+        """The model with these weights, its params changed; None: one that goes."""
+        said = {**self.model.model_dump(exclude_unset=True), **(changes or {}), "weights": weights}
+        changed = Model.model_validate({key: value for key, value in said.items() if value is not None})
         return models.load(changed, folder=self._run.params.folder, device="cpu")
 
-    def compare(self, target: Path, frames: Frames) -> Agreement:
+    def compare(self, target: Path, frames: Frames, changes: Mapping[str, Any] | None = None) -> Agreement:
         """The version against what it was made from."""
-        return agreement(self.load(self.weights).predict(frames), self.load(target).predict(frames))
+        sizes = [frame.shape[:2] for frame in frames]
+        return agreement(
+            self.load(self.weights).predict(frames), self.load(target, changes).predict(frames), sizes=sizes
+        )
 
-    def register(self, target: Path, found: Agreement, **counts: int) -> list[str]:
+    def register(
+        self, target: Path, found: Agreement, changes: Mapping[str, Any] | None = None, **counts: int
+    ) -> list[str]:
         """Name the version in params.yaml, right after what it was made from; lines for the user."""
         folder = self._run.params.folder
         weights = target.relative_to(folder) if target.is_relative_to(folder) else target
-        said = editing.add_model(self._path, self._name, self._new, {"weights": weights.as_posix()})
+        said = editing.add_model(self._path, self._name, self._new, {**(changes or {}), "weights": weights.as_posix()})
         extra = "".join(f" {what.capitalize()} on {number} frames." for what, number in counts.items())
         sizes = " against ".join(f"{file.stat().st_size / 1e6:.2f} MB" for file in (target, self.weights))
         return [

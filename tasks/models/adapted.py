@@ -1,13 +1,12 @@
-"""An embedded model fitted to other light or weather without a label: its batch norms' statistics taken anew.
+"""Networks fitted to other light or weather without a label: the statistics of their batch norms taken anew.
 
 Schneider et al. 2020, "Improving robustness against common corruptions by covariate shift adaptation", with all of the
 statistics from the new frames.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
-from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,48 +14,47 @@ import torch
 from torch import nn
 
 from tasks.errors import InputError
-from tasks.models import small
-from tasks.params import Model
 
 BATCH: Final = 8
 """Frames whose mean and variance are taken at once; the statistics are the mean over such batches."""
 
+Frame = npt.NDArray[np.uint8]
 
-def check(model: Model, source: Path) -> None:
-    """Refuse weights without batch norms.
+
+def fit(network: nn.Module, frames: Sequence[Frame], run: Callable[[list[Frame]], object]) -> None:
+    """Give the batch norms of `network` the statistics of `frames`, in place; those that no frame reaches stay.
 
     Args:
-        model: its params.
-        source: its weights.
+        network: in evaluation mode.
+        frames: uint8 RGB (H, W, 3), of any sizes.
+        run: puts frames of one size, at most BATCH, through the network.
 
     Raises:
-        InputError: another adapter than 'small', or exported weights, whose batch norms are merged into convolutions.
+        InputError: it has no batch norms, or their statistics are fixed (frozen ones are layers of another kind); or
+            one frame is so small that a layer sees one value.
     """
-    if model.adapter != "small" or source.suffix != ".safetensors":
-        raise InputError(
-            f"Only batch norms of adapter 'small' with trained weights (.safetensors) can be fitted anew, "
-            f"{source.name} of adapter '{model.adapter}' holds none: adapt first, export afterwards."
-        )
-
-
-def write(source: Path, target: Path, frames: Sequence[npt.NDArray[np.uint8]]) -> int:
-    """Write the weights of `source` with batch-norm statistics of `frames`; how many layers have them.
-
-    Args:
-        source: weights of adapter 'small', as trained.
-        target: the new weights, written whole or not at all.
-        frames: uint8 RGB (H, W, 3), of any sizes.
-    """
-    network = small.read(source)
-    layers = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    layers = [layer for layer in layers if layer.track_running_stats]
+    if not layers:
+        raise InputError("The network has no batch norms whose statistics could be fitted: they are frozen, or none.")
+    before = [_statistics(layer) for layer in layers]
     for layer in layers:
         layer.reset_running_stats()
         layer.momentum = None  # a plain mean over the batches
         layer.train()
-    with torch.no_grad():
-        for _, group in groupby(sorted(frames, key=lambda frame: frame.shape), key=lambda frame: frame.shape):
-            alike = list(group)
-            for start in range(0, len(alike), BATCH):
-                network(small.padded(np.stack(alike[start : start + BATCH]), torch.device("cpu")))
-    small.save(network.eval(), small.read_classes(source), target)
-    return len(layers)
+    try:
+        with torch.no_grad():
+            for _, group in groupby(sorted(frames, key=lambda frame: frame.shape), key=lambda frame: frame.shape):
+                alike = list(group)
+                for start in range(0, len(alike), BATCH):
+                    run(alike[start : start + BATCH])
+    except ValueError as error:  # of torch, which wants more than one value a channel
+        raise InputError(f"The frames are too few or too small for statistics ({error}).") from None
+    network.eval()
+    for layer, old in zip(layers, before, strict=True):
+        if layer.num_batches_tracked == 0:
+            layer.load_state_dict(old, strict=False)
+
+
+def _statistics(layer: Any) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in layer.named_buffers()}

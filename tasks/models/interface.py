@@ -1,6 +1,6 @@
 """What a kind of model is: its entry in the registry."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ class Adapter:
         digest: (model, folder of params) -> what decides the outputs of a kind that has no file of weights; None: the
             weights are a file, and its content decides.
         folder: The weights may be a folder; of one all files decide.
+        beside: The weights' file -> further files that hold tensors of the network, which decide as well.
         asides: Those of its options that change no output.
         torch: Torch runs its networks, so that `load` also takes `execution`: precision, and whether they are compiled.
             Of others both are without effect, and no part of what decides their outputs.
@@ -35,6 +36,7 @@ class Adapter:
     settle: Callable[[Model], Model] = lambda model: model
     digest: Callable[[Model, Path], str] | None = None
     folder: bool = False
+    beside: Callable[[Path], Sequence[Path]] = lambda weights: ()
     asides: frozenset[str] = frozenset()
     torch: bool = False
     ready: Callable[[Model], None] | None = None

@@ -60,13 +60,43 @@ def load(model: Model, *, weights: Path, device: str, threads: int | None) -> Pr
     loaded.predict([np.zeros((*(ready.input.size or (416, 416)), 3), np.uint8)])
     if device != "cpu":
         # On the CPU one frame a call is as fast, and gives the same digits for every batch size.
-        content = dynamic_batch(weights)
-        if content is not None:
-            batched = open_session(weights, device, threads=threads, content=content)
+        content = None if network.any_batch else dynamic_batch(weights)
+        if network.any_batch or content is not None:
+            batched = session if content is None else open_session(weights, device, threads=threads, content=content)
             if agrees(session, batched):
                 together = Network(batched, weights.name)
                 return predictor(together, ready, described, who=weights.name, device="cpu", batched=True)
     return loaded
+
+
+def beside(weights: Path) -> list[Path]:
+    """The files in which an ONNX file keeps its tensors: none, or those that its exporter wrote beside it.
+
+    Raises:
+        InputError: one of them is not there.
+    """
+    if b"location" not in weights.read_bytes():
+        return []  # what is kept elsewhere has this word by its side; most files hold everything
+    try:
+        import onnx
+    except ImportError:  # onnxruntime alone: by the names that exporters give them
+        return sorted(weights.parent.glob(f"{weights.name}*data"))
+    try:
+        graph = onnx.load(str(weights), load_external_data=False).graph
+    except Exception:  # not ONNX: loading it says so
+        return []
+    names = {
+        entry.value
+        for tensor in graph.initializer
+        if tensor.data_location == onnx.TensorProto.EXTERNAL
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    files = [weights.parent / name for name in sorted(names)]
+    for file in files:
+        if not file.is_file():
+            raise InputError(f"{weights} keeps tensors in {file.name}, which is not beside it: copy both.")
+    return files
 
 
 def _sized(model: Model, fixed: tuple[int, int] | None, weights: Path) -> Model:
@@ -147,6 +177,7 @@ class Network:
             )
         self._name = entries[0].name
         self._alone = len(shape) == 3
+        self.any_batch = len(shape) == 4 and not isinstance(shape[0], int)
         self._type = _TYPES[entries[0].type]
         self.wants_bytes = self._type is np.uint8
         fixed = isinstance(sides[0], int) and isinstance(sides[1], int)
@@ -172,7 +203,7 @@ class Network:
 
 
 def dynamic_batch(weights: Path) -> bytes | None:
-    """The file with a batch dimension of any length, or None where it has one already or cannot be rewritten.
+    """The file, fixed at one frame, with a batch dimension of any length, or None where it cannot be rewritten.
 
     Sets the first dimension of inputs and outputs free, forgets inferred shapes, and turns a leading 1 in the target of
     a Reshape into 0, which copies the input's dimension. Whether the result is right is for `agrees` to find out.
@@ -276,4 +307,4 @@ def _runtime() -> ModuleType:
     return onnxruntime  # type: ignore[no-any-return]
 
 
-ADAPTER: Final = Adapter(version=VERSION, check=check, describe=describe, load=load)
+ADAPTER: Final = Adapter(version=VERSION, check=check, describe=describe, load=load, beside=beside)

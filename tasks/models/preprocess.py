@@ -143,7 +143,7 @@ def place(height_px: int, width_px: int, settings: ModelInput) -> Placement:
 
 
 def _place_in_letterbox(height_px: int, width_px: int, height: int, width: int, *, centred: bool) -> Placement:
-    """Centred to the pixel as Ultralytics' `LetterBox`, which rounds sides; at the top left as YOLOX, which cuts them."""
+    """Centred to the pixel as Ultralytics' `LetterBox`, which rounds sides; at the top left as YOLOX, which cuts."""
     ratio = min(height / height_px, width / width_px)
     whole = round if centred else int
     inner_height, inner_width = max(whole(height_px * ratio), 1), max(whole(width_px * ratio), 1)

@@ -37,7 +37,7 @@ def write(source: Path, target: Path, predictor: Predictor, frames: Sequence[npt
     Args:
         source: the float file.
         target: the int8 file.
-        predictor: the model of `source`, whose network runs in onnxruntime: the first `session` down its `network`s.
+        predictor: the model of `source`, whose network runs in onnxruntime: behind tiles and `network`s.
         frames: calibration frames, uint8 RGB (H, W, 3).
 
     Raises:
@@ -50,32 +50,43 @@ def write(source: Path, target: Path, predictor: Predictor, frames: Sequence[npt
         raise InputError("Quantizing needs onnx and onnxruntime: pip install stormglass[onnx].") from None
     feeds = inputs(predictor, frames)
     _refuse_int8(source)
-    logging.getLogger("root").setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
+    with _quiet(), tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
         ready, made = Path(scratch) / "ready.onnx", Path(scratch) / "int8.onnx"
         try:
-            with contextlib.redirect_stdout(io.StringIO()):  # it prints what it is doing
-                quant_pre_process(str(source), str(ready), skip_symbolic_shape=True)
-                _modern(ready)
-                quantization.quantize_static(
-                    str(ready),
-                    str(made),
-                    _Feeds(feeds),
-                    quant_format=quantization.QuantFormat.QDQ,
-                    op_types_to_quantize=list(QUANTIZED),
-                    per_channel=True,
-                    activation_type=quantization.QuantType.QUInt8,
-                    weight_type=quantization.QuantType.QInt8,
-                    calibrate_method=quantization.CalibrationMethod.Percentile,
-                    extra_options={"CalibPercentile": _PERCENTILE, "CalibStridedMinMax": 1},
-                )
-                InferenceSession(str(made), providers=["CPUExecutionProvider"])  # what does not load is not kept
+            quant_pre_process(str(source), str(ready), skip_symbolic_shape=True)
+            _modern(ready)
+            quantization.quantize_static(
+                str(ready),
+                str(made),
+                _Feeds(feeds),
+                quant_format=quantization.QuantFormat.QDQ,
+                op_types_to_quantize=list(QUANTIZED),
+                per_channel=True,
+                activation_type=quantization.QuantType.QUInt8,
+                weight_type=quantization.QuantType.QInt8,
+                calibrate_method=quantization.CalibrationMethod.Percentile,
+                extra_options={"CalibPercentile": _PERCENTILE, "CalibStridedMinMax": 1},
+            )
+            InferenceSession(str(made), providers=["CPUExecutionProvider"])  # what does not load is not kept
         except Exception as error:  # onnxruntime raises its own, undocumented, kinds
             reason = brief(error)
             raise InputError(f"{source} cannot be quantized by onnxruntime ({reason}).") from None
         _keep_metadata(source, made)
         shutil.copymode(source, made)
         made.replace(target)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Onnxruntime prints what it is doing, and warns in the root's name."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        root.setLevel(before)
 
 
 def _modern(file: Path) -> None:
@@ -109,8 +120,8 @@ def inputs(predictor: Predictor, frames: Sequence[npt.NDArray[np.uint8]]) -> lis
         InputError: the model does not run in onnxruntime.
     """
     holder: Any = predictor
-    while not hasattr(holder, "session") and hasattr(holder, "network"):
-        holder = holder.network
+    while not hasattr(holder, "session") and (within := _within(holder)) is not None:
+        holder = within
     if not hasattr(holder, "session"):
         raise InputError("Only a model that runs in onnxruntime can be quantized: export it to ONNX first.")
     session = holder.session
@@ -123,7 +134,7 @@ def inputs(predictor: Predictor, frames: Sequence[npt.NDArray[np.uint8]]) -> lis
             return getattr(session, name)
 
         def run(self, outputs: Any, feed: dict[str, npt.NDArray[np.float32]]) -> Any:
-            seen.extend({name: rows[at : at + 1] for name, rows in feed.items()} for at in range(_length(feed)))
+            seen.extend(_alone(feed))
             return session.run(outputs, feed)
 
     holder.session = Listening()
@@ -135,8 +146,16 @@ def inputs(predictor: Predictor, frames: Sequence[npt.NDArray[np.uint8]]) -> lis
     return seen
 
 
-def _length(feed: dict[str, npt.NDArray[np.float32]]) -> int:
-    return len(next(iter(feed.values())))
+def _within(holder: Any) -> Any:
+    """What a loaded model hands its frames on to: the model behind tiles, or its network; None at the end."""
+    return getattr(holder, "inner", None) or getattr(holder, "network", None)
+
+
+def _alone(feed: dict[str, npt.NDArray[np.float32]]) -> list[dict[str, npt.NDArray[np.float32]]]:
+    """A feed for each frame; a network that takes one without a batch, (3, H, W), has a single one."""
+    if any(rows.ndim < 4 for rows in feed.values()):
+        return [feed]
+    return [{name: rows[at : at + 1] for name, rows in feed.items()} for at in range(len(next(iter(feed.values()))))]
 
 
 class _Feeds:

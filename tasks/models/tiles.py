@@ -35,7 +35,7 @@ class Tiled:
         """
         if "classification" in inner.tasks:
             raise InputError("input.tile: a label of the whole frame cannot be told from tiles; remove it.")
-        self._inner = inner
+        self.inner = inner
         self._tile = model.input.tile or (0, 0)
         self._overlap = model.input.overlap
         self._model = model if model.nms != "soft" else model.model_copy(update={"nms": "class_wise"})
@@ -43,7 +43,7 @@ class Tiled:
     @property
     def tasks(self) -> frozenset[str]:
         """Those of the model."""
-        return self._inner.tasks
+        return self.inner.tasks
 
     def predict(self, frames: Sequence[npt.NDArray[np.uint8]]) -> list[Output]:
         """One output for each frame, in its own pixels."""
@@ -53,7 +53,7 @@ class Tiled:
         height, width = frame.shape[:2]
         rows, columns = spans(height, self._tile[0], self._overlap), spans(width, self._tile[1], self._overlap)
         places = [(row, column) for row in rows for column in columns]
-        found = self._inner.predict([frame[top:bottom, left:right] for (top, bottom), (left, right) in places])
+        found = self.inner.predict([frame[top:bottom, left:right] for (top, bottom), (left, right) in places])
         if len(places) == 1:
             return found[0]
         shifts = [np.array([left, top, left, top], np.float64) for (top, _), (left, _) in places]

@@ -49,7 +49,11 @@ def load(model: Model, *, weights: Path, device: str, threads: int | None, execu
     """
     opened = _open(weights, device)
     network = steered(opened, execution, device)
-    taken = (lambda pixels: network(list(pixels))) if _takes_a_list(opened) else network
+    if _takes_a_list(opened):
+        warnings.filterwarnings("ignore", message=".*always returns a .* tuple in scripting")  # which is known here
+        taken: Callable[..., Any] = lambda pixels: network(list(pixels))  # noqa: E731
+    else:
+        taken = network
     return predictor(taken, model, describe(model, weights), who=weights.name, device=device)
 
 

@@ -108,6 +108,22 @@ def load(
         InputError: the file is no weights, or not of this network.
     """
     network = NETWORKS[str(model.variant)]
+    built = read(model, weights).to(device)
+    if network.score_threshold is not None:
+        return Detector(built, model, device, execution)
+    run = steered(built, execution, device)
+    if network.task == "semantic":
+        return Mapper(lambda pixels: run(pixels)["out"], model.input, device)
+    return Classifier(run, model.input, device)
+
+
+def read(model: Model, weights: Path) -> nn.Module:
+    """The network with its weights on the CPU, in evaluation mode.
+
+    Raises:
+        InputError: as `load`.
+    """
+    network = NETWORKS[str(model.variant)]
     state = read_state(weights)
     built = _build(model, network, state, _count(state, network, model, weights))
     try:
@@ -119,13 +135,7 @@ def load(
     if missing or extra:
         what = f"tensor '{missing[0]}' is missing" if missing else f"it has a tensor '{extra[0]}' too many"
         raise InputError(f"{weights} does not fit variant '{model.variant}': {what}.")
-    built.eval().requires_grad_(False).to(device)
-    if network.score_threshold is not None:
-        return Detector(built, model, device, execution)
-    run = steered(built, execution, device)
-    if network.task == "semantic":
-        return Mapper(lambda pixels: run(pixels)["out"], model.input, device)
-    return Classifier(run, model.input, device)
+    return built.eval().requires_grad_(False)
 
 
 def _count(state: Mapping[str, torch.Tensor], network: Network, model: Model, weights: Path) -> int:
@@ -191,6 +201,14 @@ def _freeze(module: nn.Module, eps: float) -> None:
             _freeze(child, eps)
 
 
+def pixels_of(frame: npt.NDArray[np.uint8], model: Model, device: torch.device) -> torch.Tensor:
+    """A frame (H, W, 3) as a detector takes it, which resizes and normalises by itself: float32 (3, H, W), 0 to 1."""
+    pixels = to_device(torch.tensor(frame), device).permute(2, 0, 1)
+    if model.input.channels == "bgr":
+        pixels = pixels.flip(0)
+    return pixels.float() / (1 / model.input.scale)  # to the digit as the library: divided by 255
+
+
 class Detector:
     """A detector, with masks or without; it resizes, normalises, decodes and suppresses by itself."""
 
@@ -215,14 +233,9 @@ class Detector:
         outputs: list[Output] = []
         for group in alike(frames, self._device):
             mark("preprocess")
-            outputs.extend(map(self._output, self._network([self._prepare(frame) for frame in group])))
+            pixels = [pixels_of(frame, self._model, self._device) for frame in group]
+            outputs.extend(map(self._output, self._network(pixels)))
         return outputs
-
-    def _prepare(self, frame: npt.NDArray[np.uint8]) -> torch.Tensor:
-        pixels = to_device(torch.tensor(frame), self._device).permute(2, 0, 1)
-        if self._model.input.channels == "bgr":
-            pixels = pixels.flip(0)
-        return pixels.float() / (1 / self._model.input.scale)  # to the digit as the library: divided by 255
 
     def _output(self, said: Mapping[str, torch.Tensor]) -> Output:
         masks = None

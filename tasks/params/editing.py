@@ -19,14 +19,15 @@ def add_model(path: Path, like: str, name: str, changes: Mapping[str, Any]) -> s
         path: the params file.
         like: a model in it.
         name: the new one's.
-        changes: settings that differ.
+        changes: settings that differ; None: one that goes.
 
     Raises:
         InputError: the file is written in a way that cannot be added to; the message holds the line to add.
     """
     text = path.read_text(encoding="utf-8")
     before = yaml.safe_load(text)
-    entry = {**before["models"][like], **changes}
+    both = {**before["models"][like], **changes}
+    entry = {key: value for key, value in both.items() if value is not None}
     shown = yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, width=float("inf")).strip()
     lines = text.splitlines(keepends=True)
     place = _after(text, like)

@@ -1,12 +1,12 @@
 """What all sections of params.yaml are made of."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Name = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="letters, digits, dot, dash, underscore")
-]
+NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+Name = Annotated[str, Field(pattern=NAME, description="letters, digits, dot, dash, underscore")]
 
 
 class Section(BaseModel):

@@ -115,6 +115,11 @@ def test_adapting_takes_the_statistics_of_the_slice(project: Path, capsys: pytes
     [
         (["export", "m9", "--to", "onnx"], "no model 'm9' in params; there is: m0"),
         (["export", "m0", "--to", "onnx", "--as", "m0"], "There is a model 'm0' already"),
+        (
+            ["export", "m0", "--to", "onnx", "--as", "night model"],
+            "letters, digits, dots and dashes, got 'night model'",
+        ),
+        (["export", "m0", "--to", "onnx", "--as", "a/b"], "letters, digits, dots and dashes, got 'a/b'"),
         (["adapt", "m0", "--slice", "night"], "expected a slice such as time_of_day=night, got 'night'"),
         (["adapt", "m0", "--slice", "clip_id=none"], "No frame lies in the slice 'clip_id=none'"),
     ],

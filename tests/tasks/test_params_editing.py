@@ -40,6 +40,11 @@ def test_everything_else_stays_to_the_letter(path: Path, like: str) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_what_is_none_goes(path: Path) -> None:
+    add_model(path, "b", "new", {"weights": "n.onnx", "input": None})
+    assert yaml.safe_load(path.read_text())["models"]["new"] == {"adapter": "onnx", "weights": "n.onnx"}
+
+
 def test_a_file_that_cannot_be_added_to_is_left_and_the_line_is_said(path: Path) -> None:
     path.write_text("models: {a: {adapter: small, weights: a.safetensors}}\n")
     with pytest.raises(InputError, match=r"add under models: new: \{adapter: small, weights: n\}"):

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from tasks.models import masks as run_length
 from tasks.models.agreement import agreement
 from tasks.models.outputs import Output
 
@@ -56,3 +57,42 @@ def test_nothing_to_compare_is_said() -> None:
     empty = Output(boxes=np.zeros((0, 4), np.float32), scores=np.zeros(0, np.float32), class_ids=np.zeros(0, np.int64))
     assert agreement([empty], [empty]).told() == "nothing to compare: no box scores enough"
     assert not agreement([replace(FIRST, label_map=None, probabilities=None)], [empty]).same()
+    assert not agreement([replace(FIRST, scores=FIRST.scores - 0.8)], [empty]).same()  # its map and label are gone
+
+
+def test_what_the_second_adds_is_no_agreement() -> None:
+    plain = replace(FIRST, label_map=None, probabilities=None)
+    more = replace(
+        plain,
+        boxes=np.concatenate([BOXES, BOXES[:1]]),
+        scores=np.concatenate([plain.scores, plain.scores[:1]]),
+        class_ids=np.concatenate([plain.class_ids, plain.class_ids[:1]]),
+    )
+    found = agreement([plain], [more])
+    assert (found.found, found.new) == (1, 1)
+    assert not found.same()
+    assert "1 boxes are new" in found.told()
+    back = agreement([more], [plain])
+    assert (back.boxes, back.found, back.new) == (3, 2 / 3, 0)
+    assert not agreement([FIRST], [replace(FIRST, probabilities=np.array([np.nan, 0.3], np.float32))]).same()
+
+
+def test_masks_are_compared_pair_by_pair() -> None:
+    squares = np.zeros((3, 64, 64), bool)
+    for place, (x0, y0, x1, y1) in enumerate(BOXES.astype(int)):
+        squares[place, y0:y1, x0:x1] = True
+    one = replace(FIRST, masks=run_length.encode(squares))
+    assert agreement([one], [one], sizes=[(64, 64)]).masks == 1
+    squares[0, :5] = False
+    other = replace(FIRST, masks=run_length.encode(squares))
+    found = agreement([one], [other], sizes=[(64, 64)])
+    assert found.masks == 0.5  # of two that score enough
+    assert not found.same()
+    assert "50.0% of masks with IoU >= 0.95" in found.told()
+
+
+def test_boxes_without_an_area_are_the_same() -> None:
+    flat = replace(
+        FIRST, boxes=BOXES * np.array([1, 1, 1, 0], np.float32) + np.array([0, 0, 0, 1], np.float32) * BOXES[:, [1]]
+    )
+    assert agreement([flat], [flat]).same()

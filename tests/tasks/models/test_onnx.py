@@ -125,6 +125,37 @@ def test_a_fixed_batch_is_made_free(tmp_path: Path) -> None:
         np.testing.assert_array_equal(one.boxes, other.boxes)
 
 
+def test_what_takes_any_batch_as_it_is_needs_no_rewriting(tmp_path: Path) -> None:
+    path = tmp_path / "toy.onnx"
+    write(path)
+    assert not adapter.Network(adapter.open_session(path, "cpu", threads=1), "toy").any_batch
+    content = adapter.dynamic_batch(path)
+    assert content is not None
+    path.write_bytes(content)
+    session = adapter.open_session(path, "cpu", threads=1)
+    assert adapter.Network(session, "toy").any_batch
+    assert adapter.agrees(session, session)
+
+
+def test_tensors_beside_the_file_decide_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "toy.onnx"
+    write(path)
+    alone = models.fingerprint(model(), folder=tmp_path)
+    proto = onnx.load(str(path))
+    onnx.save_model(
+        proto, str(path), save_as_external_data=True, location="toy.tensors", size_threshold=0, convert_attribute=True
+    )
+    kept = (tmp_path / "toy.tensors").read_bytes()
+    first = models.fingerprint(model(), folder=tmp_path)
+    assert first["weights_sha256"] != alone["weights_sha256"]
+    assert models.fingerprint(model(), folder=tmp_path) == first
+    (tmp_path / "toy.tensors").write_bytes(bytes([kept[0] ^ 1]) + kept[1:])
+    assert models.fingerprint(model(), folder=tmp_path)["weights_sha256"] != first["weights_sha256"]
+    (tmp_path / "toy.tensors").unlink()
+    with pytest.raises(InputError, match=r"keeps tensors in toy\.tensors, which is not beside it"):
+        models.fingerprint(model(), folder=tmp_path)
+
+
 def test_a_rewriting_that_changes_the_result_is_not_used(tmp_path: Path) -> None:
     path = tmp_path / "toy.onnx"
     write(path)

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,45 +18,10 @@ from tasks.errors import InputError
 from tasks.models import masks as run_length
 from tasks.models.execution import Execution
 from tasks.models.outputs import Output, watched
-from tasks.params import Model
 from tests.photographs import photographs
-
-DETECTORS = ["fasterrcnn_resnet50_fpn", "retinanet_resnet50_fpn", "maskrcnn_resnet50_fpn"]
-PUBLISHED = {
-    **dict.fromkeys([*DETECTORS, "ssdlite320_mobilenet_v3_large"], "COCO_V1"),
-    "deeplabv3_resnet50": "COCO_WITH_VOC_LABELS_V1",
-    **dict.fromkeys(["resnet18", "resnet50", "inception_v3"], "IMAGENET1K_V1"),
-}
-LABELLERS = ["resnet18", "resnet50", "inception_v3"]
+from tests.tasks.models.torchvision_factory import DETECTORS, LABELLERS, PUBLISHED, made_up, model, saved, state_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@lru_cache(maxsize=2)  # some are of 170 MB
-def state_of(variant: str, n_classes: int | None = None) -> dict[str, torch.Tensor]:
-    """Seeded weights whose activations keep their size from layer to layer, and whose heads have something to say."""
-    kwargs = {} if n_classes is None else {"num_classes": n_classes}
-    if variant in LABELLERS:
-        kwargs |= {"init_weights": False} if variant == "inception_v3" else {}
-    else:
-        kwargs |= {"weights_backbone": None}
-    kwargs |= {"aux_loss": True} if variant == "deeplabv3_resnet50" else {}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(5)
-        network = get_model(variant, weights=None, **kwargs)
-        for module in network.modules():  # one pass sets the statistics
-            if isinstance(module, nn.BatchNorm2d):
-                module.momentum = 1.0
-        part = network.backbone if hasattr(network, "backbone") else network
-        with torch.no_grad():
-            part.train()(torch.randn(2, 3, *((299, 299) if variant == "inception_v3" else (96, 96))))
-        state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    for name, tensor in state.items():
-        if "cls_logits.weight" in name or "mask_fcn_logits.weight" in name:
-            tensor *= 8
-        if name.startswith(("fc.weight", "classifier.4.weight")) or "classification_head.module_list" in name:
-            tensor *= 3
-    return state
 
 
 def as_published(variant: str, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> tuple[nn.Module, Any]:
@@ -66,11 +30,6 @@ def as_published(variant: str, monkeypatch: pytest.MonkeyPatch, **settings: Any)
     # Its detectors are published with frozen normalisation, which counts no batches.
     monkeypatch.setattr(WeightsEnum, "get_state_dict", lambda self, *args, **kwargs: dict(saved(variant)))
     return get_model(variant, weights=weights, **settings).eval(), weights.transforms()
-
-
-def saved(variant: str) -> dict[str, torch.Tensor]:
-    frozen = variant in DETECTORS
-    return {k: v for k, v in state_of(variant).items() if not (frozen and k.endswith("num_batches_tracked"))}
 
 
 @pytest.fixture(scope="session")
@@ -87,19 +46,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
     shutil.rmtree(root)  # a gigabyte that pytest would keep
 
 
-def model(variant: str, /, **changes: Any) -> Model:
-    return Model.model_validate({"adapter": "torchvision", "weights": f"{variant}.pth", "variant": variant} | changes)
-
-
 def image(frame: np.ndarray) -> torch.Tensor:
     return torch.tensor(np.ascontiguousarray(frame)).permute(2, 0, 1)
-
-
-def made_up(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Coloured blocks with noise: edges and areas."""
-    rng = np.random.default_rng(seed)
-    blocks = rng.integers(0, 255, (-(-height // 40), -(-width // 40), 3)).repeat(40, 0).repeat(40, 1)[:height, :width]
-    return (blocks + rng.normal(0, 9, (height, width, 3))).clip(0, 255).astype(np.uint8)
 
 
 @torch.inference_mode()
