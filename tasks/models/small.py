@@ -4,7 +4,6 @@ import json
 import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -78,8 +77,8 @@ def load(
     """
     classes = read_classes(weights)
     if weights.suffix in exported.ENDINGS.values():
-        as_written = replace(execution, compile=False)  # by what exported it
-        return SmallModel(exported.load(weights, device, threads), classes, model, device, as_written)
+        # As it was written: a trace does not keep that its last layers are to stay in single precision.
+        return SmallModel(exported.load(weights, device, threads), classes, model, device, PLAIN)
     return SmallModel(read(weights), classes, model, device, execution)
 
 
