@@ -16,6 +16,7 @@ from tasks.data import video
 from tasks.errors import InputError
 from tasks.exports import annotated, tracks
 from tasks.exports.tracks import Box
+from tasks.inference import rows
 from tasks.models import recorded, tracking
 from tasks.models.outputs import Output
 from tasks.models.smoothing import smoothed
@@ -36,22 +37,26 @@ def write(run: Run, source: Path, target: Path, *, model: str | None, log: bool,
         force: whether the files may be there already.
 
     Raises:
-        InputError: no such model or one without boxes, `source` is no video, or a file is there already.
+        InputError: no such model, one without boxes or without the masks that its tracker follows, `source` is no
+            video, or a file is there already.
     """
     name = _model(run, model)
     chosen = run.params.models[name]
     how = chosen.tracker or Tracker()
     made = [target, target.with_suffix(".txt"), target.with_suffix(".json")]
     _check(source, made, force=force)
-    classes = models.describe(chosen, folder=run.params.folder)["object"]
+    described = models.describe(chosen, folder=run.params.folder)
+    classes = described["object"]
     if not classes:
         raise InputError(f"The model {name} gives no boxes, so there is nothing to follow.")
+    if how.boxes == "masks" and "instance" not in described["tasks"]:
+        raise InputError(f"models.{name}: tracker.boxes is 'masks', but the model gives none: use 'model'.")
     facts = video.examine(source)
-    outputs = _predicted(run, name, source, facts)
-    detections = [(output.boxes, output.scores, output.class_ids) for output in outputs]
+    outputs, sizes = _predicted(run, name, source, facts)
+    given = [rows.followed(output, how, size=size) for output, size in zip(outputs, sizes, strict=True)]
+    detections = [(boxes, output.scores, output.class_ids) for boxes, output in zip(given, outputs, strict=True)]
     images = [(frame.pixels for frame in video.read(source))] if tracking.looks_at_frames(how) else None
-    (ids,) = tracking.track([detections], tracker=how, frame_rate=float(facts.rate), images=images)
-    settings = tracking.settings(how) | ({"smooth": how.smooth} if how.smooth else {})
+    (ids,) = tracking.track([detections], tracker=how, images=images)
     places = smoothed([output.boxes for output in outputs], ids, how.smooth)
     shown = [(here, output.scores, output.class_ids) for here, output in zip(places, outputs, strict=True)]
     boxes = tracks.boxes(shown, ids, least_score=tracking.starting_score(how))
@@ -60,7 +65,7 @@ def write(run: Run, source: Path, target: Path, *, model: str | None, log: bool,
         "frames": len(boxes),
         "frame_rate": round(float(facts.rate), 4),
         "model": name,
-        "tracker": {"name": how.name, **settings},
+        "tracker": _told(how),
         **tracks.document(boxes, classes, log=log),
     }
     drawn = annotated.drawn(source, facts, [output.masks for output in outputs], boxes, classes)
@@ -69,6 +74,12 @@ def write(run: Run, source: Path, target: Path, *, model: str | None, log: bool,
         f"{len(document['tracks'])} track(s) in {len(boxes)} frames by {name} and {how.name}:",
         *map(str, made),
     ]
+
+
+def _told(how: Tracker) -> dict[str, str | float]:
+    """The tracker and its settings for the JSON: beside its own those of ours that are not as omitted."""
+    ours = how.model_dump(include={"boxes", "smooth"}, exclude_defaults=True)
+    return {"name": how.name, **tracking.settings(how), **ours}
 
 
 def _model(run: Run, asked: str | None) -> str:
@@ -98,21 +109,26 @@ def _check(source: Path, made: Sequence[Path], *, force: bool) -> None:
             raise InputError(f"{path} is there already: nothing was written; --force writes over it.")
 
 
-def _predicted(run: Run, name: str, source: Path, facts: video.Facts) -> list[Output]:
-    """What the model says of each frame, without label maps: they would fill the memory and are not shown."""
+def _predicted(run: Run, name: str, source: Path, facts: video.Facts) -> tuple[list[Output], list[tuple[int, int]]]:
+    """What the model says of each frame, and its height and width in px.
+
+    Label maps are left out: they would fill the memory and are not shown.
+    """
     params = run.params
     execution = models.Execution.of(params.run)
     loaded = models.load(params.models[name], folder=params.folder, device=params.run.device, execution=execution)
     frames = (frame.pixels for frame in video.read(source))
     found: list[Output] = []
+    sizes: list[tuple[int, int]] = []
     with progress.parts("detect", facts.count or 0, "frames") as done:
         while batch := list(islice(frames, BATCH)):
             found += [replace(output, label_map=None) for output in loaded.predict(batch)]
+            sizes += [(frame.shape[0], frame.shape[1]) for frame in batch]
             for frame in batch if facts.count else ():
                 done(frame)
     if not found:
         raise InputError(f"The video {source} holds no frame.")
-    return found
+    return found, sizes
 
 
 def _write(

@@ -116,10 +116,30 @@ def _frames(document: Entry, images: Sequence[Entry], sizes: Mapping[int, Size],
     split = frames.groupby("clip_id", sort=False)["split"].nunique(dropna=False)
     if (split > 1).any():
         raise InputError(f"{path}: clip '{split.index[split > 1][0]}' lies in more than one split; split by clip.")
+    _one_size(frames, path)
     for name in ("source_index", "label_id"):
         frames[name] = frames[name].astype("Int32")
     frames["timestamp_s"] = frames["timestamp_s"].astype(float)
     return frames
+
+
+def _one_size(frames: pd.DataFrame, path: Path) -> None:
+    """Refuse a clip whose frames differ in size: a codec codes it as one stream, and a tracker follows it in pixels."""
+    sizes = frames[["width_px", "height_px"]]
+    first = frames.groupby("clip_id", sort=False)[["width_px", "height_px"]].transform("first")
+    other = frames[(sizes != first).any(axis=1)]
+    if other.empty:
+        return
+    row = other.iloc[0]
+    start = frames[frames["clip_id"] == row["clip_id"]].iloc[0]
+    told = [
+        f"frame {one['frame_index']} (images id {one['frame_id']}) is {one['width_px']}x{one['height_px']} px"
+        for one in (start, row)
+    ]
+    raise InputError(
+        f"{path}: expected frames of one size in clip '{row['clip_id']}', but {told[0]} and {told[1]}: bring them to "
+        "one size, or make a clip of each."
+    )
 
 
 def _place(image: Entry, videos: Mapping[int, str]) -> tuple[str, int]:

@@ -157,7 +157,8 @@ class Bench:
                 if not alive and eye is None:
                     break
         except Exception as error:
-            return failed | dict.fromkeys(alive or ([look.key] if look else []), _Wrong.of(error))
+            lost = [*alive] if look is None else [*alive, look.key]
+            return failed | dict.fromkeys(lost, _Wrong.of(error))
         if look is not None and eye is not None:
             self._store.keep(looks.TABLE, look.key, eye.table(unit.shard.frames))
         for key, part in alive.items():

@@ -17,7 +17,7 @@ from tasks.corruptions import corrupt_stream
 from tasks.data.frames import FrameReader
 from tasks.inference.batches import fitting, out_of_memory
 from tasks.inference.facts import device_name
-from tasks.inference.rows import Rows, mask_boxes
+from tasks.inference.rows import Rows, followed
 from tasks.models import Execution
 from tasks.models.outputs import Output, watched
 from tasks.models.tracking import ClipTracker, looks_at_frames
@@ -238,9 +238,7 @@ class _Measuring:
     def _track(self, tracker: ClipTracker, output: Output, image: Frame) -> None:
         settings = self._model.tracker
         assert settings is not None
-        boxes = output.boxes.astype(np.float32)
-        if settings.boxes == "masks":
-            boxes = mask_boxes(boxes, output.masks, [image.shape[:2]] * len(boxes))
+        boxes = followed(output, settings, size=image.shape[:2])
         seen = image if looks_at_frames(settings) else None
         tracker.update((boxes, output.scores.astype(np.float32), output.class_ids), seen)
 

@@ -48,6 +48,7 @@ def make(params: Params, layout: Layout, *, devices: tuple[str, ...]) -> Plan:
             fingerprints[name] = models.fingerprint(model, folder=params.folder)
         except InputError as error:
             raise InputError(f"models.{name}: {error}") from None
+    elsewhere.check(params.models)
     device = devices[0].split(":")[0]
     made_by = {"seed": params.run.seed, "device": device}
     run_by = {name: _execution(model, params, device).decisive for name, model in params.models.items()}

@@ -166,6 +166,21 @@ def _mask_boxes(predictions: pd.DataFrame, frames: pd.DataFrame) -> npt.NDArray[
     return boxes
 
 
+def followed(output: Output, tracker: Tracker, *, size: Sequence[int]) -> npt.NDArray[np.float32]:
+    """(N, 4) the boxes of one frame that the tracker is given: the model's own, or those around its masks.
+
+    Args:
+        output: what the model says of the frame.
+        tracker: its settings.
+        size: height and width of the frame in px.
+
+    Raises:
+        InputError: the tracker is to follow boxes around masks, and the model gives none.
+    """
+    boxes = output.boxes.astype(np.float32)
+    return mask_boxes(boxes, output.masks, [size] * len(boxes)) if tracker.boxes == "masks" else boxes
+
+
 def mask_boxes(
     boxes: npt.NDArray[np.float32], masks: Sequence[bytes | None] | None, sizes: Sequence[Sequence[int]]
 ) -> npt.NDArray[np.float32]:

@@ -79,28 +79,27 @@ class Worker:
         """Work on `unit`, `done` hearing of each part that the store now holds.
 
         Raises:
-            UnitFailed: parts could not be made, the limit was outrun, or the process died.
+            UnitFailed: parts could not be made, the process died, or it was too slow: at its start, or with the unit.
             InputError: a model cannot be loaded because of what the user gave, or the store not written.
         """
         left = {part.key: part for part in unit.parts}
         looks = [look.key for look in unit.looks]
+        late = f"outran run.unit_limit_s ({limit_s:g} s) and was stopped"
         try:
             self._ready()
             self._pipe.send(unit)
             deadline = time.monotonic() + limit_s
             while True:
-                kind, content = self._receive(deadline - time.monotonic())
+                kind, content = self._receive(deadline - time.monotonic(), late=late)
                 if kind == "mistake":
                     raise InputError(content)
                 if kind == "done":
                     done(left.pop(content))
                 elif kind == "unit":
                     break
-        except TimeoutError:
+        except TimeoutError as error:
             self._restart()
-            raise UnitFailed(
-                dict.fromkeys([*left, *looks], f"outran run.unit_limit_s ({limit_s:g} s) and was stopped"), again=True
-            ) from None
+            raise UnitFailed(dict.fromkeys([*left, *looks], str(error)), again=True) from None
         except (EOFError, OSError):
             code = self._restart()
             message = f"the worker process died ({_exit(code)})"
@@ -141,14 +140,20 @@ class Worker:
 
     def _ready(self) -> None:
         if not self._started:
-            kind, content = self._receive(START_LIMIT_S)
+            late = f"libraries and models did not load within {START_LIMIT_S:g} s, and the worker process was stopped"
+            kind, content = self._receive(START_LIMIT_S, late=late)
             if kind == "mistake":
                 raise InputError(content)
             self._started = True
 
-    def _receive(self, seconds: float) -> tuple[str, Any]:
+    def _receive(self, seconds: float, *, late: str) -> tuple[str, Any]:
+        """What the process says next.
+
+        Raises:
+            TimeoutError: nothing within so many seconds; `late` is its message.
+        """
         if not self._pipe.poll(max(0.0, seconds)):
-            raise TimeoutError
+            raise TimeoutError(late)
         kind, content = self._pipe.recv()
         return kind, content
 

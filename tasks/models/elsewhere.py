@@ -1,10 +1,10 @@
 """Models that run elsewhere and cost money while they do: begun before the work, ended after it, however it ends."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from tasks.errors import WorkFailed
+from tasks.errors import InputError, WorkFailed
 from tasks.models import MODELS, settle
 from tasks.params import Model
 
@@ -14,6 +14,33 @@ LOGGER = logging.getLogger(__name__)
 def is_there(model: Model) -> bool:
     """Whether a model runs elsewhere."""
     return MODELS[model.adapter].ready is not None
+
+
+def check(given: Mapping[str, Model]) -> None:
+    """Refuse models that share what runs elsewhere, and differ in how it is used: the first of them would decide.
+
+    Args:
+        given: models by name, each of them checked.
+
+    Raises:
+        InputError: with both names and what differs; nothing was started yet.
+    """
+    first: dict[tuple[str, str], str] = {}
+    for name, model in given.items():
+        if not is_there(model):
+            continue
+        other = first.setdefault((model.adapter, str(model.weights)), name)
+        theirs, ours = settle(given[other]).options, settle(model).options
+        differing = [
+            f"options.{option} ({theirs.get(option)} and {ours.get(option)})"
+            for option in sorted(MODELS[model.adapter].asides)
+            if theirs.get(option) != ours.get(option)
+        ]
+        if differing:
+            raise InputError(
+                f"models.{other} and models.{name} share {model.weights}, which runs once for both: give both the same "
+                f"{', '.join(differing)}."
+            )
 
 
 def ready(model: Model) -> None:

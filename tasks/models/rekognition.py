@@ -51,8 +51,8 @@ _FORMS: Final = (
     *(("JPEG", ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality]) for quality in (95, 85)),
 )
 
-_HELD: Final[dict[tuple[str, str], Version]] = {}
-"""The versions that this process uses, by ARN and endpoint, from their first use until `release`."""
+_HELD: Final[dict[str, Version]] = {}
+"""The versions that this process uses, by ARN, from their first use until `release`."""
 
 
 def check(model: Model) -> None:
@@ -266,16 +266,24 @@ def _boxes(labels: Sequence[Mapping[str, Any]], shape: Sequence[int]) -> npt.NDA
 
 
 def _version(model: Model) -> Version:
-    """The version as this process uses it, from here until `release` or the end of the process."""
+    """The version as this process uses it, from here until `release` or the end of the process.
+
+    Raises:
+        InputError: another model uses it in another way: the first of them would say whether it is billed on.
+    """
     options = Options.model_validate(model.options)
-    key = (str(model.weights), str(options.endpoint_url))
-    if key not in _HELD:
-        version = Version(key[0], options)
+    arn = str(model.weights)
+    if arn not in _HELD:
+        version = Version(arn, options)
         version.hold()
         if not _HELD:
             _release_at_exit()
-        _HELD[key] = version
-    return _HELD[key]
+        _HELD[arn] = version
+    used = _HELD[arn].options
+    differing = sorted(f"options.{name}" for name in ASIDES if getattr(used, name) != getattr(options, name))
+    if differing:
+        raise InputError(f"{arn} is in use by another model, with another {', '.join(differing)}: give both the same.")
+    return _HELD[arn]
 
 
 def _release_at_exit() -> None:

@@ -72,7 +72,7 @@ class Options(Section):
 
 
 class Version:
-    """One version as this process uses it."""
+    """One version as this process uses it: `arn` names it, `options` say how it is reached and used."""
 
     def __init__(self, arn: str, options: Options) -> None:
         """No call is made yet.
@@ -85,7 +85,7 @@ class Version:
             InputError: boto3 is not installed, or there is no such profile.
         """
         self.arn = arn
-        self._options = options
+        self.options = options
         self._lease = Lease.of(KIND, arn)
         self._project: str | None = None
         self._client = self._connected()
@@ -112,7 +112,7 @@ class Version:
                 elif status not in _ON_THE_WAY:
                     raise InputError(f"{self.arn} is {status} and cannot run{f' ({message})' if message else ''}.")
             time.sleep(pause)
-        raise WorkFailed(f"{self.arn} is still {status} after {self._options.wait_minutes:g} min: try again later.")
+        raise WorkFailed(f"{self.arn} is still {status} after {self.options.wait_minutes:g} min: try again later.")
 
     def detect(self, picture: bytes, *, min_confidence: float, what: str) -> list[dict[str, Any]]:
         """The service's labels for an encoded picture; a version that is not ready is waited for.
@@ -134,7 +134,7 @@ class Version:
             except self._client.exceptions.ResourceNotReadyException:
                 time.sleep(pause)
                 self.ready()
-        raise WorkFailed(f"{self.arn} said for {self._options.wait_minutes:g} min that it is not ready.")
+        raise WorkFailed(f"{self.arn} said for {self.options.wait_minutes:g} min that it is not ready.")
 
     def leave(self) -> bool:
         """Use it no longer; the last process to do so stops what was started. Whether it was this one, just now.
@@ -149,21 +149,21 @@ class Version:
             self._lease.leave()
 
     def _start(self, status: str) -> None:
-        if not self._options.start:
+        if not self.options.start:
             raise InputError(
                 f"{self.arn} is {status}: start it, or allow that with options: {{start: true}}; it is billed while it "
                 "runs, and stopped when the run ends."
             )
         known = self._lease.read()
-        if self._options.stop_after:
+        if self.options.stop_after:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             by = {"by": f"{_user()}@{socket.gethostname()}", "pid": os.getpid(), "at": now}
-            where = {"region": self._options.region, "endpoint_url": self._options.endpoint_url}
+            where = {"region": self.options.region, "endpoint_url": self.options.endpoint_url}
             self._lease.write({"arn": self.arn, **where, **by})
         LOGGER.info("Starting %s, which is billed while it runs.", self.arn)
-        units = {"MinInferenceUnits": self._options.min_inference_units}
-        if self._options.max_inference_units is not None:
-            units["MaxInferenceUnits"] = self._options.max_inference_units
+        units = {"MinInferenceUnits": self.options.min_inference_units}
+        if self.options.max_inference_units is not None:
+            units["MaxInferenceUnits"] = self.options.max_inference_units
         try:
             with self._told("StartProjectVersion"):
                 self._client.start_project_version(ProjectVersionArn=self.arn, **units)
@@ -226,7 +226,7 @@ class Version:
 
     def _pauses(self) -> Iterator[float]:
         """Seconds to wait between looks: growing, until `wait_minutes` have passed."""
-        deadline = time.monotonic() + 60 * self._options.wait_minutes
+        deadline = time.monotonic() + 60 * self.options.wait_minutes
         for step in itertools.count():
             left = deadline - time.monotonic()
             yield max(0.0, min(0.5 * 1.5 ** min(step, 20), 30.0, left))
@@ -240,12 +240,12 @@ class Version:
         except ImportError:
             raise InputError("Adapter 'rekognition' needs boto3: pip install stormglass[rekognition].") from None
         # The standard mode tries again with jittered, growing pauses: throttling, 5xx, and connections that broke.
-        tries = {"mode": "standard", "total_max_attempts": self._options.attempts}
+        tries = {"mode": "standard", "total_max_attempts": self.options.attempts}
         with self._told("the connection"):
             return boto3.session.Session().client(
                 "rekognition",
-                region_name=self._options.region or self.arn.split(":")[3],
-                endpoint_url=self._options.endpoint_url,
+                region_name=self.options.region or self.arn.split(":")[3],
+                endpoint_url=self.options.endpoint_url,
                 config=Config(retries=tries, connect_timeout=10, read_timeout=60),
             )
 
@@ -266,7 +266,7 @@ class Version:
                 ) from None
             if code in _BUSY:
                 raise WorkFailed(
-                    f"{self.arn} is too busy for {what} ({code} {self._options.attempts} times): lower run.workers, "
+                    f"{self.arn} is too busy for {what} ({code} {self.options.attempts} times): lower run.workers, "
                     "or start it with more min_inference_units."
                 ) from None
             kind = InputError if code in _MISTAKES else WorkFailed

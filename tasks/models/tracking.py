@@ -21,6 +21,10 @@ from tasks.params import Tracker
 TRACKER_VERSION: Final = 2
 """Rises with every change that can alter an id."""
 
+FRAMES_PER_SECOND: Final = 30.0
+"""What the package is told of every clip, whatever its rate: by this number `lost_track_buffer` counts the clip's own
+frames, where by another the package would scale it. So a tracker does the same to a clip wherever it runs."""
+
 MINIMUM_SCORE: Final = 0.1
 """Boxes below this never reach the tracker and have no id: ByteTrack's own floor for its second, low-score association
 (`det_thresh` 0.1 in the reference implementation). The `trackers` package has no such floor: without it the many boxes
@@ -122,7 +126,7 @@ def looks_at_frames(tracker: Tracker) -> bool:
 
 
 def fingerprint(tracker: Tracker) -> dict[str, str | int]:
-    """What decides ids and boxes of the tracks of stored detections, beside the frame rate."""
+    """What decides ids and boxes of the tracks of stored detections."""
     own: dict[str, float | int | str] = {**settings(tracker), "minimum_score": MINIMUM_SCORE, "boxes": tracker.boxes}
     if tracker.smooth:  # parts from before there was smoothing keep their keys
         own["smooth"] = tracker.smooth
@@ -137,7 +141,6 @@ def track(
     clips: Sequence[Sequence[Frame]],
     *,
     tracker: Tracker,
-    frame_rate: float = 30.0,
     images: Sequence[Iterable[Image]] | None = None,
 ) -> list[list[pd.arrays.IntegerArray]]:
     """Track ids for the detections of whole clips.
@@ -148,8 +151,7 @@ def track(
 
     Args:
         clips: For each clip its frames in order, each (boxes, scores, class ids). Left as they are.
-        tracker: The params of the tracker.
-        frame_rate: Frames per second; `lost_track_buffer` counts frames at 30 per second.
+        tracker: The params of the tracker; its `lost_track_buffer` counts frames of the clip, whatever their rate.
         images: For each clip its frames in order, (H, W, 3) RGB, as the detector saw them, for a tracker that looks at
             frames; None: it goes by the boxes alone.
 
@@ -160,22 +162,22 @@ def track(
         InputError: the `trackers` package is not installed, or a setting that the tracker does not have.
     """
     shown = [itertools.repeat(None)] * len(clips) if images is None else images
-    return [_track_clip(frames, tracker, frame_rate, seen) for frames, seen in zip(clips, shown, strict=True)]
+    return [_track_clip(frames, tracker, seen) for frames, seen in zip(clips, shown, strict=True)]
 
 
 def _track_clip(
-    frames: Sequence[Frame], tracker: Tracker, frame_rate: float, images: Iterable[Image | None]
+    frames: Sequence[Frame], tracker: Tracker, images: Iterable[Image | None]
 ) -> list[pd.arrays.IntegerArray]:
-    online = ClipTracker(tracker, frame_rate)
+    online = ClipTracker(tracker)
     return [online.update(frame, image) for frame, image in zip(frames, images, strict=False)]
 
 
 class ClipTracker:
     """What `track` does to one clip, a frame at a time, as in deployment."""
 
-    def __init__(self, tracker: Tracker, frame_rate: float = 30.0) -> None:
+    def __init__(self, tracker: Tracker) -> None:
         """Arguments and errors as of `track`."""
-        self._online = _Online(tracker, frame_rate)
+        self._online = _Online(tracker)
         self._numbers: dict[int, int] = {}
 
     def update(self, frame: Frame, image: Image | None = None) -> pd.arrays.IntegerArray:
@@ -196,14 +198,14 @@ class _Online:
     they are shown the first frame as often as they ask for, at one and the same time: nothing is predicted in between.
     """
 
-    def __init__(self, tracker: Tracker, frame_rate: float) -> None:
+    def __init__(self, tracker: Tracker) -> None:
         try:
             self._supervision: Any = importlib.import_module("supervision")
             package = importlib.import_module("trackers")
         except ImportError:
             raise InputError("Tracking needs the package `trackers`: pip install trackers.") from None
         asked = settings(tracker)
-        self._tracker = getattr(package, TRACKERS[tracker.name].class_name)(frame_rate=frame_rate, **asked)
+        self._tracker = getattr(package, TRACKERS[tracker.name].class_name)(frame_rate=FRAMES_PER_SECOND, **asked)
         self._showings = 1 + int(asked["minimum_consecutive_frames"])
 
     def update(

@@ -7,18 +7,20 @@ from tasks.models import settle
 from tasks.models.decoders import DECODERS
 from tasks.params import Model, ModelInput
 
-_OWN_BOXES: Final = ("classical", "python", "recorded", "rekognition")
-"""Adapters that suppress nothing."""
+_AS_GIVEN: Final = ("python", "recorded", "rekognition")
+"""Adapters that take boxes as they come."""
 
 _RESIZES: Final = {
     "stretch": "stretched to {width}x{height} px",
-    "letterbox": "letterboxed in the centre of {width}x{height} px",
-    "letterbox_top_left": "letterboxed at the top left of {width}x{height} px",
+    "letterbox": "letterboxed in the centre of {width}x{height} px, padded with {pad}",
+    "letterbox_top_left": "letterboxed at the top left of {width}x{height} px, padded with {pad}",
 }
+
+_SUPPRESSIONS: Final = {"class_wise": "class-wise", "agnostic": "class-agnostic", "soft": "soft"}
 
 
 def settings(model: Model, *, tasks: Collection[str], prepared: str = "") -> str:
-    """The adapter, how frames are prepared and what is kept of the output, as settled.
+    """The adapter, how frames are prepared and what is kept of the output, as settled: all that has an effect.
 
     Args:
         model: Its params.
@@ -32,8 +34,8 @@ def settings(model: Model, *, tasks: Collection[str], prepared: str = "") -> str
     ready = settle(model)
     options = ", ".join(f"{name} {_value(value)}" for name, value in ready.options.items())
     head = " ".join(filter(None, [ready.adapter, ready.variant, ready.decoder])) + (f" ({options})" if options else "")
-    suppresses = "detection" in tasks and model.adapter not in _OWN_BOXES
-    kept = f"{_boxes(ready) if suppresses else ''}{_labels(ready)}{_tracks(ready)}"
+    finds = not {"detection", "instance"}.isdisjoint(tasks)
+    kept = f"{_boxes(ready) if finds else ''}{_labels(ready)}{_merged(ready) if finds else ''}{_tracks(ready)}"
     return f"{head}; {_frames(ready.input, prepared)}{kept}"
 
 
@@ -45,10 +47,12 @@ def _frames(given: ModelInput, prepared: str) -> str:
         bound = "" if given.longer_side_at_most is None else f", the longer at most {given.longer_side_at_most}"
         words.append(f"resized to a shorter side of {given.shorter_side} px{bound}")
     elif given.resize != "none" and given.size is not None:
-        words.append(_RESIZES[given.resize].format(height=given.size[0], width=given.size[1]))
+        words.append(_RESIZES[given.resize].format(height=given.size[0], width=given.size[1], pad=given.pad))
+    elif given.size is not None:
+        words.append(f"of {given.size[1]}x{given.size[0]} px alone")
     if given.crop is not None:
         words.append(f"cropped to {given.crop[1]}x{given.crop[0]} px")
-    if given.antialias:
+    if given.antialias and given.resize != "none":
         words.append("antialiased")
     if given.channels != "rgb":
         words.append(given.channels.upper())
@@ -62,15 +66,32 @@ def _frames(given: ModelInput, prepared: str) -> str:
 
 
 def _boxes(model: Model) -> str:
-    kinds = {"class_wise": "class-wise", "agnostic": "class-agnostic", "soft": "soft"}
+    """Which boxes the adapter keeps: of a frame, or of each tile."""
+    if model.adapter in _AS_GIVEN:
+        return ""
+    return f"; boxes above {model.score_threshold:g}{_suppressed(model)}"
+
+
+def _suppressed(model: Model) -> str:
     decoder = DECODERS.get(model.decoder or "")
-    own_head = bool(model.options.get("end2end")) and model.adapter == "ultralytics" and model.input.tile is None
-    if own_head or (decoder is not None and decoder.suppressed):
-        return f"; boxes above {model.score_threshold:g}, as the network gives them"
+    if model.adapter == "classical":
+        return ""
+    if model.adapter == "transformers":
+        return ", none suppressed"
+    if model.adapter == "ultralytics" and model.options.get("end2end"):
+        return f", as the network gives them{', one class each' if model.nms == 'agnostic' else ''}"
+    if decoder is not None and decoder.suppressed:
+        return ", as the network gives them"
     at = f"of sigma {model.nms_sigma:g}" if model.nms == "soft" else f"at IoU {model.nms_iou:g}"
-    if model.adapter == "transformers" and model.input.tile is None:
-        return f"; boxes above {model.score_threshold:g}, none suppressed"
-    return f"; boxes above {model.score_threshold:g}, {kinds[model.nms]} suppression {at}"
+    return f", {_SUPPRESSIONS[model.nms]} suppression {at}"
+
+
+def _merged(model: Model) -> str:
+    """How finds of several tiles become those of the frame; where suppression is soft, within classes."""
+    if model.input.tile is None:
+        return ""
+    how = _SUPPRESSIONS["agnostic" if model.nms == "agnostic" else "class_wise"]
+    return f"; across tiles {how} suppression at IoU {model.nms_iou:g}"
 
 
 def _labels(model: Model) -> str:

@@ -46,7 +46,7 @@ class Tracker(Section):
     minimum_iou_threshold_first_assoc: float | None = Field(None, ge=0, le=1)
     minimum_iou_threshold_second_assoc: float | None = Field(None, ge=0, le=1)
     minimum_consecutive_frames: int | None = Field(None, ge=1)
-    lost_track_buffer: int | None = Field(None, ge=0)
+    lost_track_buffer: int | None = Field(None, ge=0)  # frames of the clip as they come, whatever their rate
     direction_consistency_weight: float | None = Field(None, ge=0)
 
 

@@ -222,6 +222,32 @@ def test_bad_input_is_one_sentence_and_writes_nothing(name: str, small_set: Make
     assert sorted(p.name for p in tmp_path.iterdir()) == ["set", "tables"]
 
 
+def test_a_clip_has_frames_of_one_size(small_set: Make, tmp_path: Path) -> None:
+    def spoil(document: dict[str, Any]) -> None:
+        document["videos"] = [{"id": 1, "name": "gate"}, {"id": 2, "name": "yard"}]
+        document["images"] = [
+            {"id": 7, "file_name": "images/b.jpg", "video_id": 1, "frame_index": 4},
+            {"id": 3, "file_name": "images/a.jpg", "video_id": 1, "frame_index": 9},
+        ]
+        document["annotations"] = []
+
+    folder = small_set(spoil)
+    prepare(folder, tmp_path / "tables", strict=True)
+    picture = cv2.imread(str(folder / "images" / "a.jpg"))
+    cv2.imwrite(str(folder / "images" / "a.jpg"), cv2.resize(picture, (32, 30)))
+    with pytest.raises(InputError) as caught:
+        prepare(folder, tmp_path / "other", strict=True)
+    assert str(caught.value) == (
+        f"{folder / 'dataset.json'}: expected frames of one size in clip 'gate', but frame 4 (images id 7) is 40x30 px "
+        "and frame 9 (images id 3) is 32x30 px: bring them to one size, or make a clip of each."
+    )
+    assert not (tmp_path / "other").exists()
+    document = json.loads((folder / "dataset.json").read_text())
+    document["images"][1]["video_id"] = 2  # clips may differ
+    (folder / "dataset.json").write_text(json.dumps(document))
+    prepare(folder, tmp_path / "other", strict=True)
+
+
 def test_a_semantic_map_of_another_size(small_set: Make, tmp_path: Path) -> None:
     folder = small_set()
     cv2.imwrite(str(folder / "semantic" / "b.png"), np.ones((30, 39), np.uint8))

@@ -192,12 +192,14 @@ def test_one_models_fault_leaves_the_other(tmp_path: Path, monkeypatch: pytest.M
     assert failures[0].message == "inference failed: ZeroDivisionError: here"
 
 
-def test_a_frame_that_went_bad_is_a_failure_of_its_shard(tmp_path: Path) -> None:
+def test_a_frame_that_went_bad_is_a_failure_of_its_parts_and_looks(tmp_path: Path) -> None:
     path = tiny.write(tmp_path)
     (tmp_path / "data/images/1-2.png").write_bytes(b"no picture")
     planned = prepared(path)
     failures = do_all(planned)
-    assert len(failures) == len(planned.cells)
+    looks = [look.key for unit in planned.units for look in unit.looks]
+    assert looks
+    assert {failure.part.key for failure in failures} == {*looks, *(cell.part.key for cell in planned.cells)}
     assert all(failure.mistake and "1-2.png" in failure.message for failure in failures)
 
 

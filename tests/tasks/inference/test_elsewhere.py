@@ -15,6 +15,7 @@ pytest.importorskip("boto3", reason="needs the extra 'rekognition'")
 
 from flows import doctor
 from tasks import inference, tables
+from tasks.errors import InputError
 from tasks.layout import Layout
 from tests import tiny
 from tests.conftest import stormglass
@@ -39,6 +40,25 @@ def write(root: Path, service: Service, **sections: Any) -> Path:
     given = {"adapter": "rekognition", "weights": ARN, "classes": ["bus", "car"], "options": options}
     tiny.change(path, models={"hosted": given}, **sections)
     return path
+
+
+def test_two_models_of_one_version_use_it_in_one_way(tmp_path: Path, service: Service) -> None:
+    path = write(tmp_path, service)
+    hosted = {"adapter": "rekognition", "weights": ARN, "classes": ["bus", "car"]}
+    options = {"start": True, "endpoint_url": service.url}
+    sure = hosted | {"options": options | {"max_side_px": 640}, "score_threshold": 0.5}
+    params = tiny.change(path, models={"all": hosted | {"options": options}, "sure": sure})
+    inference.plan(params, Layout(tmp_path))  # what is sent and what is kept of it may differ
+    kept = sure | {"options": options | {"stop_after": False}}
+    params = tiny.change(path, models={"all": hosted | {"options": {}}, "kept": kept})
+    with pytest.raises(InputError) as caught:
+        inference.plan(params, Layout(tmp_path))
+    assert str(caught.value) == (
+        f"models.all and models.kept share {ARN}, which runs once for both: give both the same "
+        f"options.endpoint_url (None and {service.url}), options.start (False and True), options.stop_after "
+        "(True and False)."
+    )
+    assert service.log == []
 
 
 @pytest.mark.slow

@@ -16,8 +16,8 @@ import pytest
 from tasks import inference, tables
 from tasks.corruptions import CORRUPTIONS, gather
 from tasks.errors import InputError
-from tasks.inference import planning, shards
-from tasks.inference.workers import PoolClosed
+from tasks.inference import planning, shards, workers
+from tasks.inference.workers import PoolClosed, UnitFailed
 from tasks.layout import Layout
 from tests import tiny
 
@@ -35,6 +35,20 @@ def frame(pixels, level, moment):
     if kind.endswith("die") and pixels[0, 0, 0] == 2:
         os._exit(9)
     return 255 - pixels
+"""
+
+
+SLOW = """
+import time
+
+class Slow:
+    classes = {"object": {0: "car"}}
+
+    def __init__(self, device):
+        time.sleep(600)
+
+    def __call__(self, frames):
+        return []
 """
 
 
@@ -126,6 +140,20 @@ def test_a_worker_that_hangs_or_dies_is_started_again(tmp_path: Path, fault: Pat
     cells = tables.read("cells", tmp_path / "predictions/cells.parquet")
     assert set(cells.loc[cells["status"] == "failed", "corruption"]) == {"plugged"}
     assert (cells["status"] == "ok").sum() == 11  # the next process did the rest
+
+
+def test_a_slow_start_is_not_blamed_on_the_limit_of_a_unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "START_LIMIT_S", 0.2)
+    (tmp_path / "of_workers.py").write_text(SLOW)
+    model = {"adapter": "python", "weights": "python:of_workers:Slow"}
+    params = tiny.change(tiny.write(tmp_path, clips=1, frames=2, models=0), models={"slow": model})
+    planned = planning.make(params, Layout(tmp_path), devices=("cpu",))
+    unit = planned.units[0]
+    with inference.open_pool(planned) as pool, pytest.raises(UnitFailed) as caught:
+        pool.run(unit, limit_s=1000, done=lambda part: None)
+    told = "libraries and models did not load within 0.2 s, and the worker process was stopped"
+    assert caught.value.messages == dict.fromkeys([one.key for one in (*unit.parts, *unit.looks)], told)
+    assert caught.value.again
 
 
 def test_no_worker_outlives_the_run(tmp_path: Path, fault: Path) -> None:

@@ -45,6 +45,30 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
             action(model(), folder=tmp_path)
 
 
+@pytest.mark.parametrize("count", [255, 256])
+def test_a_label_map_holds_255_classes(tmp_path: Path, count: int) -> None:
+    """As 255 is what is ignored, the 256th class would be, too; the 257th would be the first."""
+    (tmp_path / "net.pt").touch()
+    (tmp_path / "many_classes.py").write_text(
+        f"def find(frames): return []\nfind.classes = {{'semantic': {{{count - 1}: 'last'}}}}\n"
+    )
+    names = [f"class {place}" for place in range(count)]
+    scripted = {"adapter": "torchscript", "weights": "net.pt", "classes": names}
+    for given in (
+        {**scripted, "decoder": "semantic_logits"},
+        {**scripted, "decoder": "semantic_map"},
+        {"adapter": "python", "weights": "python:many_classes:find"},
+    ):
+        if count == 255:
+            assert max(models.describe(Model.model_validate(given), folder=tmp_path)["semantic"]) == 254
+            continue
+        with pytest.raises(InputError, match=r"go from 0 to 254, for 255 .*; the model's go up to 255\.$"):
+            models.describe(Model.model_validate(given), folder=tmp_path)
+    assert len(models.describe(Model.model_validate({**scripted, "decoder": "yolo11"}), folder=tmp_path)["object"])
+    sys.modules.pop("many_classes", None)
+    sys.path.remove(str(tmp_path))
+
+
 def entry(name: str, value: str = "tasks.models.small:ADAPTER") -> EntryPoint:
     return EntryPoint(name, value, "stormglass.models")
 

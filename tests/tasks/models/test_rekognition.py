@@ -133,6 +133,17 @@ def test_left_running_where_params_say_so(service: Service) -> None:
     assert stop_left_behind() == []
 
 
+def test_a_version_is_used_in_one_way_and_what_was_started_is_stopped(service: Service) -> None:
+    with elsewhere.services():
+        load(model(service)).predict([frame()])
+        load(model(service, score_threshold=0.9, options={"max_side_px": 640})).predict([frame()])
+        with pytest.raises(InputError, match=r"in use by another model, with another options\.stop_after: give both"):
+            load(model(service, options={"stop_after": False})).predict([frame()])
+    assert service.status == "STOPPING"
+    assert leases() == []
+    assert service.log.count("StartProjectVersion") == service.log.count("StopProjectVersion") == 1
+
+
 def fail_while_it_runs(service: Service) -> None:
     elsewhere.ready(model(service))
     assert service.status == "RUNNING"

@@ -55,10 +55,18 @@ def test_settings_of_params_come_first() -> None:
 
 def test_a_lost_object_is_found_again_within_the_buffer() -> None:
     frames = [frame((50.0, 50.0, 0.9, 0))] * 4 + [frame()] * 3 + [frame((50.0, 50.0, 0.9, 0))] * 3
-    (kept,) = ids(track([frames], tracker=Tracker(lost_track_buffer=30), frame_rate=30))
+    (kept,) = ids(track([frames], tracker=Tracker(lost_track_buffer=30)))
     assert kept[:4] + kept[7:] == [[1]] * 7
-    (dropped,) = ids(track([frames], tracker=Tracker(lost_track_buffer=1), frame_rate=30))
+    (dropped,) = ids(track([frames], tracker=Tracker(lost_track_buffer=1)))
     assert dropped[7:] == [[None], [2], [2]]
+
+
+@pytest.mark.parametrize(("hidden", "number"), [(9, 1), (11, 2)])
+def test_the_buffer_counts_frames_of_the_clip(hidden: int, number: int) -> None:
+    here = frame((50.0, 50.0, 0.9, 0))
+    frames = [here] * 4 + [frame()] * hidden + [here] * 3
+    (found,) = ids(track([frames], tracker=Tracker(lost_track_buffer=10)))
+    assert found[-1] == [number]
 
 
 def test_inputs_are_left_as_they_are_and_empty_frames_pass() -> None:
