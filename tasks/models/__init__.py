@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from tasks import tables
 from tasks.class_map import match_classes, nearest
 from tasks.errors import InputError
 from tasks.models import naming, recorded
@@ -69,6 +70,9 @@ def describe(model: Model, *, folder: Path, classes: pd.DataFrame | None = None)
         model: Its params.
         folder: What a relative path of weights starts from.
         classes: The data set's `classes` table: recorded predictions that name no classes carry its objects' ids.
+
+    Raises:
+        InputError: as `check`, or there are more semantic classes than a label map holds.
     """
     adapter = check(model, folder=folder)
     ready = naming.resolved(settle(model), folder=folder)
@@ -77,6 +81,12 @@ def describe(model: Model, *, folder: Path, classes: pd.DataFrame | None = None)
         rows = classes[classes["kind"] == "object"]
         ids = zip(rows["class_id"].tolist(), rows["name"].tolist(), strict=True)
         described = {**described, "object": {int(class_id): str(name) for class_id, name in ids}}
+    highest = max(described["semantic"], default=0)
+    if highest >= tables.IGNORE:
+        raise InputError(
+            f"{model.weights}: ids of semantic classes go from 0 to {tables.IGNORE - 1}, for {tables.IGNORE} is what a "
+            f"label map ignores; the model's go up to {highest}."
+        )
     return described
 
 
@@ -147,13 +157,24 @@ def fingerprint(model: Model, *, folder: Path) -> dict[str, str | int]:
     adapter = check(model, folder=folder)
     settings: dict[str, Any] = settle(model).model_dump(mode="json", include=DECISIVE)
     settings["options"] = {name: value for name, value in settings["options"].items() if name not in adapter.asides}
-    weights = _sha256(folder / model.weights_path) if adapter.digest is None else adapter.digest(model, folder)
+    weights = (
+        _of_files(adapter, folder / model.weights_path) if adapter.digest is None else adapter.digest(model, folder)
+    )
     return {
         "adapter": model.adapter,
         "adapter_version": adapter.version,
         "weights_sha256": weights,
         "settings": json.dumps(settings, sort_keys=True),
     }
+
+
+def _of_files(adapter: Adapter, weights: Path) -> str:
+    """sha256 of the weights, and of the files beside them where there are any."""
+    beside = [] if weights.is_dir() else adapter.beside(weights)
+    if not beside:
+        return _sha256(weights)
+    listed = "".join(f"{file.name} {_sha256(file)}\n" for file in (weights, *beside))
+    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 def _sha256(path: Path) -> str:

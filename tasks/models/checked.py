@@ -16,6 +16,9 @@ FIELDS: Final = ("boxes", "scores", "class_ids", "masks", "label_map", "probabil
 OFF_ONE: Final = 1e-3
 """How far probabilities may stray from summing to 1: those of half precision do."""
 
+_HALVES: Final = ("torch.bfloat16", "torch.float16")
+"""By name, for torch takes a second to load and need not be here. NumPy has no bfloat16."""
+
 
 def checked(said: object, shape: Sequence[int], described: Description, *, who: str) -> Output:
     """The output for a frame of `shape` (height, width, ...); instances are sorted by descending score.
@@ -58,6 +61,8 @@ def array(value: object, name: str) -> npt.NDArray[Any]:
     Raises:
         InputError: it is not numbers in a box.
     """
+    if str(getattr(value, "dtype", "")) in _HALVES:
+        value = value.float()  # type: ignore[attr-defined]
     for step in ("detach", "cpu"):
         value = getattr(value, step)() if hasattr(value, step) else value
     try:
@@ -78,6 +83,8 @@ def _instances(
     masks = None
     if with_masks:
         masks = array(_got(said, "masks"), "masks")
+        if masks.shape == (0,):  # a list of none
+            masks = masks.reshape(0, height, width)
         if masks.ndim != 3 or (len(masks) and masks.shape[1:] != (height, width)):
             raise InputError(f"masks should have the shape (N, {height}, {width}) of the frame, got {masks.shape}")
         if masks.dtype != bool and not np.isin(masks, (0, 1)).all():

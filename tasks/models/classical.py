@@ -142,19 +142,14 @@ class ClassicalModel:
         if options["output"] == "semantic":
             return whole_frame(label_map=(labels > 0).astype(np.uint8))
         count = int(labels.max(initial=0))
-        masks = (
-            np.stack([labels == label for label in range(1, count + 1)])
-            if count
-            else np.zeros((0, *labels.shape), bool)
-        )
         scores = _contrasts(frame, labels, count)
         order = np.argsort(-scores, kind="stable")
         order = order[scores[order] > self._model.score_threshold]
         return Output(
-            boxes=run_length.boxes_around(masks[order]),
+            boxes=run_length.boxes_around_regions(labels, count)[order],
             scores=scores[order],
             class_ids=np.zeros(len(order), np.int64),
-            masks=run_length.encode(masks[order]),
+            masks=run_length.encode_regions(labels, (order + 1).tolist()),
         )
 
 

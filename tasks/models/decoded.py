@@ -17,7 +17,7 @@ from tasks.models.logits import Classifier, Mapper
 from tasks.models.nms import suppress
 from tasks.models.outputs import Description, Output, Predictor, mark
 from tasks.models.preprocess import Placement, place, prepare_inputs
-from tasks.models.raw import MaskValues, Raw, tensors_of, unfit
+from tasks.models.raw import MaskValues, Raw, broken, tensors_of, unfit
 from tasks.models.steering import to_device
 from tasks.params import Model
 
@@ -49,7 +49,7 @@ def predictor(
     if model.decoder == "semantic_map":
         return ClassMaps(network, model, described, who=who, device=device)
     logits = Logits(network, kind, len(described[kind]), who=who)
-    return (Mapper if kind == "semantic" else Classifier)(logits, model.input, device)
+    return (Mapper if kind == "semantic" else Classifier)(logits, model.input, device, who=who)
 
 
 class Detector:
@@ -73,7 +73,7 @@ class Detector:
         """Boxes above `score_threshold` in pixels of each frame, unclipped, and masks where the decoder has any.
 
         Raises:
-            InputError: the network's output is not what the decoder reads.
+            InputError: the network's output is not what the decoder reads, or no number.
         """
         outputs: list[Output] = []
         for group in self._groups(frames):
@@ -125,13 +125,20 @@ class Detector:
         output = checked(said, shape, self._described, who=self._who)
         if found.masks is None:
             return output
-        return replace(output, masks=_masks(found.masks, kept, output.boxes, placement, shape))
+        try:
+            return replace(output, masks=_masks(found.masks, kept, output.boxes, placement, shape))
+        except InputError as error:
+            raise InputError(f"{self._who}: {error}.") from None
 
 
 def _masks(
     values: MaskValues, kept: torch.Tensor, boxes: npt.NDArray[Any], placement: Placement, shape: tuple[int, ...]
 ) -> list[bytes]:
-    """The masks of what is kept, in the frame; a pixel is in a box where its centre is."""
+    """The masks of what is kept, in the frame; a pixel is in a box where its centre is.
+
+    Raises:
+        InputError: their values are NaN.
+    """
     height, width = shape[:2]
     x0, y0, x1, y1 = torch.from_numpy(boxes).to(kept.device).T[:, :, None]
     across = torch.arange(width, device=kept.device) + 0.5
@@ -140,7 +147,10 @@ def _masks(
     runs: list[bytes] = []
     for start in range(0, len(kept), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        seen = placement.values_to_frame(values.of(kept[part]), height_px=height, width_px=width) > values.level
+        there = values.of(kept[part])
+        if bool(there.isnan().any()):
+            raise broken("NaN in its masks")
+        seen = placement.values_to_frame(there, height_px=height, width_px=width) > values.level
         if values.inside_box:
             seen &= rows[part, :, None] & columns[part, None, :]
         runs.extend(run_length.encode(seen.cpu().numpy()))

@@ -66,7 +66,7 @@ def _detections(raw: Raw, *, masks: bool = False, decoder: str) -> Found:
     found = raw.tensors if wanted.keys() <= raw.tensors.keys() else _by_shape(raw.tensors.values())
     if not all(name in found and found[name].ndim in ndims for name, ndims in wanted.items()):
         raise raw.unfit(decoder, f"{', '.join(wanted)} of shapes (N, 4), (N,), (N,)" + ", (N, 1, h, w)" * masks)
-    above = found["scores"] > raw.score_threshold
+    above = raw.above(found["scores"])
     return Found(
         boxes=found["boxes"][above],
         scores=found["scores"][above],

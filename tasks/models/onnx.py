@@ -45,7 +45,7 @@ def describe(model: Model, weights: Path) -> Description:
 
 
 def load(model: Model, *, weights: Path, device: str, threads: int | None) -> Predictor:
-    """The network on `device` ('cpu', 'cuda' or 'cuda:N'), tried once on a blank frame.
+    """The network on `device` ('cpu', 'cuda' or 'cuda:N'), tried once on a frame of noise.
 
     Raises:
         InputError: onnxruntime is not installed or has no CUDA, the file is not ONNX, or its shapes do not fit params.
@@ -57,7 +57,8 @@ def load(model: Model, *, weights: Path, device: str, threads: int | None) -> Pr
         raise InputError(f"{weights.name} takes uint8, values of 0 to 255: remove input.scale, mean and std.")
     described = _described(session, model, weights)
     loaded = predictor(network, ready, described, who=weights.name, device="cpu")
-    loaded.predict([np.zeros((*(ready.input.size or (416, 416)), 3), np.uint8)])
+    noise = np.random.default_rng(0).integers(0, 256, (*(ready.input.size or (416, 416)), 3), dtype=np.uint8)
+    loaded.predict([noise])  # a blank frame has no spread, by which a network may divide
     if device != "cpu":
         # On the CPU one frame a call is as fast, and gives the same digits for every batch size.
         content = None if network.any_batch else dynamic_batch(weights)

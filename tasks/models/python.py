@@ -9,12 +9,14 @@ The callable is given a list of frames, uint8 RGB (H, W, 3), and returns a list 
 
 Values are NumPy arrays, torch tensors or lists. It carries `classes`: `{"object": {0: "car"}}`, with kinds `object`,
 `semantic` and `label`; `tasks`, where they do not follow from these (`("detection", "instance")` with masks); and
-`version`, whose change says that the outputs change: without one, that is the content of its file.
+`version`, whose change says that the outputs change: without one, that is the content of its file (of an instance or a
+`functools.partial`, the files of its class or function and of the module that makes it).
 
 A function or class with a parameter `device` is a factory instead: it is called once, `factory(device="cpu",
 **options)` with params' `options`, and what it returns is given the frames; `classes` and the rest sit on the factory.
 """
 
+import functools
 import hashlib
 import importlib
 import inspect
@@ -72,15 +74,17 @@ def describe(model: Model, weights: Path) -> Description:
 
 
 def digest(model: Model, folder: Path) -> str:
-    """The callable's own `version`; without one the sha256 of the file that it is in."""
+    """The callable's own `version`; without one the sha256 of the file that it is in, or the files.
+
+    Raises:
+        InputError: there is no such callable, or no file of it, as of what is built into Python.
+    """
     found = _find(model, folder)
     version = getattr(found, "version", None)
     if version is not None:
         return f"{model.weights} version {version}"
-    source = inspect.getsourcefile(inspect.unwrap(found)) if callable(found) else None
-    if source is None or not Path(source).is_file():
-        raise InputError(f"{model.weights} has no file that could be hashed: give it an attribute `version`.")
-    return f"{model.weights} {hashlib.sha256(Path(source).read_bytes()).hexdigest()}"
+    content = b"".join(file.read_bytes() for file in _files(found, str(model.weights)))
+    return f"{model.weights} {hashlib.sha256(content).hexdigest()}"
 
 
 def load(model: Model, *, weights: Path, device: str, threads: int | None) -> "PythonModel":
@@ -162,6 +166,27 @@ def _find(model: Model, folder: Path) -> Callable[..., Any]:
     return result
 
 
+def _files(found: Callable[..., Any], name: str) -> list[Path]:
+    """The file of a function or class. Of an instance or partial that of its class or function, and that of the module
+    `name` is in: the arguments that it was made with stand there.
+    """
+    code: Any = inspect.unwrap(found)
+    while isinstance(code, functools.partial):
+        code = inspect.unwrap(code.func)
+    if not inspect.isroutine(code) and not inspect.isclass(code):
+        code = type(code)
+    try:
+        sources = [inspect.getsourcefile(code)]
+    except (TypeError, OSError):  # built in, or made by no module
+        sources = [None]
+    if code is not inspect.unwrap(found):
+        sources.append(sys.modules[name.split(":")[1]].__file__)
+    files = [Path(source) for source in dict.fromkeys(sources) if source is not None and Path(source).is_file()]
+    if sources[0] is None or not files:
+        raise InputError(f"{name} has no file that could be hashed: give it an attribute `version`.")
+    return files
+
+
 def _described(found: Callable[..., Any], name: str) -> Description:
     given = getattr(found, "classes", None)
     if not isinstance(given, Mapping) or not given or not given.keys() <= _KINDS.keys():
@@ -171,10 +196,9 @@ def _described(found: Callable[..., Any], name: str) -> Description:
         )
     classes = {kind: dict(given.get(kind, {})) for kind in _KINDS}
     for kind, table in classes.items():
-        wrong = [key for key in table if not isinstance(key, int) or key < 0 or (kind == "semantic" and key > 254)]
+        wrong = [key for key in table if not isinstance(key, int) or key < 0]
         if wrong:
-            bound = " up to 254" if kind == "semantic" else ""
-            raise InputError(f"{name}: ids of {kind} classes are whole numbers from 0{bound}, got {wrong[0]!r}.")
+            raise InputError(f"{name}: ids of {kind} classes are whole numbers from 0, got {wrong[0]!r}.")
     tasks = list(getattr(found, "tasks", [task for kind, task in _KINDS.items() if classes[kind]]))
     needs = {"detection": "object", "instance": "object", "semantic": "semantic", "classification": "label"}
     for task in tasks:

@@ -28,6 +28,16 @@ class Raw:
     classes: int
     score_threshold: float
 
+    def above(self, scores: torch.Tensor) -> torch.Tensor:
+        """Which of `scores`, of any shape, are higher than the threshold.
+
+        Raises:
+            InputError: there is NaN among them, which is higher than nothing, so that finds would be missing unnoticed.
+        """
+        if bool(scores.isnan().any()):
+            raise broken("NaN in its scores")
+        return scores > self.score_threshold
+
     def unfit(self, decoder: str, expected: str) -> InputError:
         """The error for tensors that are not what `decoder` reads."""
         return unfit(decoder, expected, self.tensors)
@@ -63,6 +73,11 @@ def unfit(decoder: str, expected: str, said: Any) -> InputError:
     return InputError(
         f"the output does not fit decoder '{decoder}': expected {expected}, the network gave {told(said)}"
     )
+
+
+def broken(gave: str, *, who: str = "the network") -> InputError:
+    """The error for an output that holds no numbers; whoever knows the file puts its name before, or gives it here."""
+    return InputError(f"{who} gave {gave}: it is broken, or half precision overflowed in it")
 
 
 def told(said: Any) -> str:

@@ -20,14 +20,14 @@ def ssd(raw: Raw) -> Found:
     400 of a class. Class ids leave the background out and count from 0.
 
     Raises:
-        InputError: other shapes, or which output is which cannot be told.
+        InputError: other shapes, or which output is which cannot be told, or scores that are NaN.
     """
     names = boxes_and("scores", {name: tuple(tensor.shape) for name, tensor in raw.tensors.items()})
     boxes, scores = (raw.tensors[name] for name in names) if names else (torch.empty(0), torch.empty(0))
     if names is None or boxes.shape[2] != 4 or scores.shape != (1, boxes.shape[1], 1 + raw.classes):
         raise raw.unfit("ssd", f"boxes (1, N, 4) and scores (1, N, {1 + raw.classes}) of background and classes")
     best, places = scores[0, :, 1:].topk(min(CANDIDATES, scores.shape[1]), dim=0)
-    ranks, class_ids = torch.nonzero(best > raw.score_threshold, as_tuple=True)
+    ranks, class_ids = torch.nonzero(raw.above(best), as_tuple=True)  # what is NaN is the best
     size = boxes.new_tensor([raw.width_px, raw.height_px] * 2)
     return Found(boxes=boxes[0, places[ranks, class_ids]] * size, scores=best[ranks, class_ids], class_ids=class_ids)
 
@@ -39,7 +39,7 @@ def tf_detections(raw: Raw) -> Found:
     What goes by other names, as in TensorFlow Lite's exports, is taken in this order.
 
     Raises:
-        InputError: other shapes.
+        InputError: other shapes, or scores that are NaN.
     """
     given = _by_role(raw.tensors)
     shapes = [tuple(given[name].shape) for name in _TF[:3] if name in given]
@@ -47,7 +47,7 @@ def tf_detections(raw: Raw) -> Found:
     if shapes != [(1, n, 4), (1, n), (1, n)]:
         raise raw.unfit("tf_detections", f"{', '.join(_TF[:3])} of shapes (1, N, 4), (1, N), (1, N)")
     boxes, class_ids, scores = (given[name][0] for name in _TF[:3])
-    kept = scores > raw.score_threshold
+    kept = raw.above(scores)
     if _TF[3] in given:
         kept &= torch.arange(n, device=kept.device) < int(given[_TF[3]].reshape(-1)[0])
     size = boxes.new_tensor([raw.width_px, raw.height_px] * 2)

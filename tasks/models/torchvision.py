@@ -113,8 +113,8 @@ def load(
         return Detector(built, model, device, execution)
     run = steered(built, execution, device)
     if network.task == "semantic":
-        return Mapper(lambda pixels: run(pixels)["out"], model.input, device)
-    return Classifier(run, model.input, device)
+        return Mapper(lambda pixels: run(pixels)["out"], model.input, device, who=weights.name)
+    return Classifier(run, model.input, device, who=weights.name)
 
 
 def read(model: Model, weights: Path) -> nn.Module:

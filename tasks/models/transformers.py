@@ -35,9 +35,6 @@ OPTIONS: Final[Mapping[str, tuple[object, ...]]] = {
 """What of the options each may be: of networks that can do several things which; what the image processor computes
 with, the library's choice where params give none; whether weights may be a pickle."""
 
-MOST_CLASSES: Final = 255
-"""A label map holds 0 to 254; 255 is ignored."""
-
 _KIND: Final = {"detection": "object", "instance": "object", "semantic": "semantic", "classification": "label"}
 
 
@@ -72,8 +69,6 @@ def describe(model: Model, weights: Path) -> Description:
     found = _read(model, weights)
     output = _output(model, found)
     classes = _classes(found)
-    if output == "semantic" and len(classes) > MOST_CLASSES:
-        raise InputError(f"{weights}: a label map holds at most {MOST_CLASSES} classes, the model has {len(classes)}.")
     return {
         **{kind: classes if kind == _KIND[output] else {} for kind in ("object", "semantic", "label")},
         "tasks": ["detection", "instance"] if output == "instance" else [output],

@@ -24,7 +24,7 @@ def yolo11(raw: Raw, *, masks: bool = False) -> Found:
     its coefficients, inside its box (Bolya et al. 2019, "YOLACT", section 3).
 
     Raises:
-        InputError: other shapes.
+        InputError: other shapes, or scores that are NaN.
     """
     counts = [sum((raw.height_px // s) * (raw.width_px // s) for s in strides) for strides in STRIDES]
     rows = 4 + raw.classes + (COEFFICIENTS if masks else 0)
@@ -44,7 +44,7 @@ def yolo11(raw: Raw, *, masks: bool = False) -> Found:
             f"{raw.width_px}x{raw.height_px} px{with_masks}",
         )
     scores, class_ids = cells[0][0, 4 : 4 + raw.classes].max(dim=0)
-    kept = scores > raw.score_threshold
+    kept = raw.above(scores)
     centre_x, centre_y, width, height = cells[0][0, :4, kept]
     corners = (centre_x - width / 2, centre_y - height / 2, centre_x + width / 2, centre_y + height / 2)
     return Found(
@@ -69,11 +69,11 @@ def end_to_end(raw: Raw) -> Found:
     As YOLOv10 and exports with suppression inside give them.
 
     Raises:
-        InputError: another shape.
+        InputError: another shape, or scores that are NaN.
     """
     tensors = list(raw.tensors.values())
     if len(tensors) != 1 or tensors[0].ndim != 3 or len(tensors[0]) != 1 or tensors[0].shape[2] != 6:
         raise raw.unfit("yolo_end_to_end", "one output of shape (1, N, 6)")
     rows = tensors[0][0]
-    rows = rows[rows[:, 4] > raw.score_threshold]
+    rows = rows[raw.above(rows[:, 4])]
     return Found(boxes=rows[:, :4], scores=rows[:, 4], class_ids=rows[:, 5].round().long())

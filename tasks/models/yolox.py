@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.errors import InputError
+from tasks.models.raw import broken
 
 STRIDES = (8, 16, 32)
 """Pixels of the input per grid cell, in the order of the rows."""
@@ -33,7 +34,7 @@ def decode(
         Boxes (N, 4) xyxy in pixels of the input, unclipped; scores (N,); class indices (N,).
 
     Raises:
-        InputError: the shape is not YOLOX's for this input size.
+        InputError: the shape is not YOLOX's for this input size, or a row that may be above the threshold has no score.
     """
     grids = [(height_px // stride, width_px // stride, stride) for stride in STRIDES]
     rows = sum(height * width for height, width, _ in grids)
@@ -49,6 +50,8 @@ def decode(
     left = np.flatnonzero(~hopeless)
     class_ids = probabilities[left].argmax(axis=1)
     scores = objectness[left] * probabilities[left, class_ids]
+    if np.isnan(scores).any():
+        raise broken("NaN in its scores")
     above = scores > score_threshold
     kept = left[above]
     centres = (output[kept, :2] + cells[kept]) * strides[kept]

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tasks.errors import InputError
 from tasks.models.checked import checked
@@ -40,6 +41,7 @@ def said(what: object, task: str) -> Any:
         ("instance", {**MASK, "masks": np.zeros((1, 20, 10), bool)}, r"shape \(N, 10, 20\) of the frame, got \(1, 20"),
         ("instance", {**MASK, "masks": np.full((1, 10, 20), 0.4)}, "bool, or 0 and 1 alone: apply your threshold"),
         ("instance", {**MASK, "boxes": np.zeros((2, 4))}, "for 2 boxes, got"),
+        ("instance", {**MASK, "masks": []}, r"scores should have the shape \(0,\) for 0 boxes, got \(1,\)"),
         ("semantic", {"label_map": np.zeros((20, 10), int)}, r"the frame's shape \(10, 20\), got \(20, 10\)"),
         ("semantic", {"label_map": np.full((10, 20), 7)}, "label_map holds 7"),
         ("classification", {"probabilities": [1.0]}, r"shape \(2,\), one a class, got \(1,\)"),
@@ -64,7 +66,20 @@ def test_what_is_right_passes() -> None:
     assert said({"boxes": [], "scores": [], "class_ids": []}, "detection").boxes.shape == (0, 4)
     empty = said({"masks": np.zeros((0, 10, 20)), "scores": [], "class_ids": []}, "instance")
     assert empty.masks == []
+    for boxes in ({}, {"boxes": []}):
+        assert said({**boxes, "masks": [], "scores": [], "class_ids": []}, "instance").masks == []
     assert said({"probabilities": np.float16([0.3333, 0.6665])}, "classification").probabilities.sum() == pytest.approx(
         1
     )
     assert said({"label_map": np.eye(10, 20)}, "semantic").label_map.dtype == np.uint8
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_tensors_of_half_precision_pass(dtype: torch.dtype) -> None:
+    boxes = torch.tensor([[1.0, 2, 5, 6]], dtype=dtype, requires_grad=True)
+    scores, class_ids = torch.tensor([0.5], dtype=dtype), torch.tensor([2], dtype=dtype)
+    output = said({"boxes": boxes, "scores": scores, "class_ids": class_ids}, "detection")
+    assert (output.boxes.tolist(), output.scores.tolist(), output.class_ids.tolist()) == ([[1, 2, 5, 6]], [0.5], [2])
+    assert output.boxes.dtype == np.float32
+    probabilities = said({"probabilities": torch.tensor([0.3, 0.7]).to(dtype)}, "classification").probabilities
+    assert probabilities.sum() == pytest.approx(1)

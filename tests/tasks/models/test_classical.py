@@ -1,3 +1,4 @@
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,28 @@ def test_kmeans_numbers_regions_from_dark_to_light() -> None:
     described = models.describe(model("kmeans", options={"clusters": 2}, classes=["dark", "light"]), folder=FOLDER)
     assert described["semantic"] == {0: "dark", 1: "light"}
     assert described["tasks"] == ["semantic"]
+
+
+def test_hundreds_of_objects_equal_their_masks_stacked() -> None:
+    """To the byte; stacked at this size they would take half a gigabyte."""
+    frame = np.full((540, 960, 3), 220, np.uint8)
+    for y, x in np.ndindex(25, 45):
+        frame[4 + y * 21 : 16 + y * 21, 4 + x * 21 : 17 + x * 21] = 20 + (y * 45 + x) % 97
+    adapter = models.load(model("otsu", options={"min_area": 0.0}), folder=FOLDER, device="cpu")
+    labels = adapter._instances(frame, adapter._model.options)
+    tracemalloc.start()
+    (output,) = adapter.predict([frame])
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(output.scores) == 25 * 45
+    assert peak_bytes < 60e6
+    assert len(np.unique(output.scores)) > 50
+    for place in range(0, len(output.scores), 100):
+        left, top = output.boxes[place, :2].astype(int)
+        number = labels[top:, left:][labels[top:, left:] > 0][0]
+        stacked = (labels == number)[None]
+        assert output.masks[place : place + 1] == run_length.encode(stacked)
+        np.testing.assert_array_equal(output.boxes[place : place + 1], run_length.boxes_around(stacked))
 
 
 @pytest.mark.parametrize("variant", METHODS)

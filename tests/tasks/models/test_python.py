@@ -57,16 +57,40 @@ def wrong_task(frames): return []
 wrong_task.classes = {"label": {0: "a"}}
 wrong_task.tasks = ("detection",)
 constant = 3
+def whole(frames, level): return [{"boxes": [], "scores": [], "class_ids": []} for _ in frames]
+class Whole:
+    classes = {"object": {0: "a"}}
+    def __call__(self, frames): return whole(frames, 0)
 '''
+
+MADE = """
+import functools
+import my_models_here as mine
+
+class Detector:
+    classes = {"object": {0: "a"}}
+    def __init__(self, level): self.level = level
+    def __call__(self, frames): return [{"boxes": [], "scores": [], "class_ids": []} for _ in frames]
+
+instance = Detector(3)
+elsewhere = mine.Whole()
+partial = functools.partial(mine.whole, level=3)
+twice = functools.partial(functools.partial(instance))
+partial.classes = twice.classes = {"object": {0: "a"}}
+built_in = functools.partial(print)
+built_in.classes = {"object": {0: "a"}}
+"""
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "my_models_here.py").write_text(MODULE)
+    (tmp_path / "made_here.py").write_text(MADE)
     before = list(sys.path)
     yield tmp_path
     sys.path[:] = before
-    sys.modules.pop("my_models_here", None)
+    for name in ("my_models_here", "made_here"):
+        sys.modules.pop(name, None)
 
 
 def model(name: str, **changes: Any) -> Model:
@@ -130,6 +154,30 @@ def test_the_version_or_the_file_decides(folder: Path) -> None:
     assert models.fingerprint(model("Everything"), folder=folder) == by_version
     assert models.fingerprint(model("detect"), folder=folder) != by_file
     assert models.fingerprint(model("Everything", options={"level": 3}), folder=folder) != by_version
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("instance", {"made_here.py"}),
+        ("twice", {"made_here.py"}),
+        ("elsewhere", {"made_here.py", "my_models_here.py"}),
+        ("partial", {"made_here.py", "my_models_here.py"}),
+    ],
+)
+def test_files_decide_of_what_is_made_of_a_class_or_function(folder: Path, name: str, files: set[str]) -> None:
+    """Its code's and the one that makes it, for there are its arguments."""
+    given = model(name, weights=f"python:made_here:{name}")
+    assert len(models.load(given, folder=folder, device="cpu").predict([spot()])[0].boxes) == 0
+    for file in ("made_here.py", "my_models_here.py"):
+        before = models.fingerprint(given, folder=folder)
+        (folder / file).write_text((folder / file).read_text() + "\n# changed\n")
+        assert (models.fingerprint(given, folder=folder) != before) == (file in files)
+
+
+def test_what_is_built_into_python_needs_a_version(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"made_here:built_in has no file that could be hashed: give it an attribute"):
+        models.fingerprint(model("", weights="python:made_here:built_in"), folder=folder)
 
 
 @pytest.mark.parametrize(

@@ -44,17 +44,28 @@ def test_equals_the_slow_reference() -> None:
     seed=st.integers(0, 10**6), most=st.sampled_from([0.02, 1.0, 1.001, 1.9]), threshold=st.sampled_from([0, 0.01, 0.6])
 )
 def test_no_row_above_the_threshold_is_lost(seed: int, most: float, threshold: float) -> None:
-    """To the bit what finding the best class of every row gives: values a little above 1, below 0 and NaN included."""
+    """To the bit what finding the best class of every row gives: values a little above 1 and below 0 included."""
     generator = np.random.default_rng(seed)
     output = generator.normal(0, 1, (84, 5 + 7)).astype(np.float32)
     output[:, 4:] = generator.uniform(0, most, (84, 8)) * generator.choice([1, 0.02], (84, 1))
-    output[generator.random(output.shape) < 0.01] = np.nan
     output[generator.random(84) < 0.1, 4:] *= -1  # of logits both are below 0 in most rows
     classes = output[:, 5:].argmax(axis=1)
     scores = output[:, 4] * output[np.arange(84), 5 + classes]
     _, found, found_classes = decode(output, height_px=64, width_px=64, score_threshold=threshold)
     np.testing.assert_array_equal(found, scores[scores > threshold])
     np.testing.assert_array_equal(found_classes, classes[scores > threshold])
+
+
+def test_a_score_of_nan_is_refused_where_it_could_be_a_find() -> None:
+    output = np.zeros((84, 12), np.float32)
+    output[5, 4:6] = 0.9, np.nan
+    with pytest.raises(InputError, match="gave NaN in its scores"):
+        decode(output, height_px=64, width_px=64, score_threshold=0.3)
+    output[5, 4:6] = np.nan, 0.9
+    with pytest.raises(InputError, match="gave NaN in its scores"):
+        decode(output, height_px=64, width_px=64, score_threshold=0.3)
+    output[5, 4:6] = 0.1, np.nan  # below the threshold, whatever its class is
+    assert len(decode(output, height_px=64, width_px=64, score_threshold=0.3)[0]) == 0
 
 
 def test_inputs_need_not_be_square() -> None:
