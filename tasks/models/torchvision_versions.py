@@ -38,6 +38,9 @@ _DECODERS: Final = {
 }
 Target = dict[str, torch.Tensor] | None
 
+_INSIDE: Final = {"resize", "size", "shorter_side", "longer_side_at_most", "mean", "std"}
+"""Of `input`, what an exported detector does by itself."""
+
 _EXAMPLE_PX: Final = (352, 416)
 """Of the frame that a network is traced with; others fit it, too."""
 
@@ -72,7 +75,7 @@ def export(model: Model, weights: Path, form: str, target: Path) -> dict[str, An
             elif finds_boxes:
                 torch.jit.script(network).save(str(temporary))  # type: ignore[no-untyped-call]
             else:
-                torch.jit.trace(network, torch.rand(1, 3, *_EXAMPLE_PX)).save(str(temporary))  # type: ignore[no-untyped-call]
+                torch.jit.trace(network, _example()[None]).save(str(temporary))  # type: ignore[no-untyped-call]
         temporary.replace(target)
     except RuntimeError as error:
         raise InputError(f"{weights.name} cannot be exported as {form} ({brief(error)}).") from None
@@ -89,15 +92,7 @@ def export(model: Model, weights: Path, form: str, target: Path) -> dict[str, An
     }
     if not finds_boxes:
         return {**said, "input": model.input.model_dump(mode="json", exclude_defaults=True)}
-    inside = {
-        "resize",
-        "size",
-        "shorter_side",
-        "longer_side_at_most",
-        "mean",
-        "std",
-    }  # the network does these by itself
-    outside = model.input.model_dump(mode="json", exclude_defaults=True, exclude=inside)
+    outside = model.input.model_dump(mode="json", exclude_defaults=True, exclude=_INSIDE)
     return {**said, "input": outside, "score_threshold": model.score_threshold}
 
 
@@ -122,9 +117,14 @@ def _classes(model: Model, decoder: str, described: Description, *, counted: boo
     return {"classes": names}
 
 
+def _example() -> torch.Tensor:
+    """A frame (3, H, W) of noise, 0 to 1, for a trace to see something in."""
+    return torch.rand(3, *_EXAMPLE_PX, generator=torch.Generator().manual_seed(0))
+
+
 def _write_onnx(network: nn.Module, path: Path, *, finds_boxes: bool) -> None:
     onnx.package()
-    example = torch.rand(3, *_EXAMPLE_PX)
+    example = _example()
     if finds_boxes:
         outputs = list(network([example])[0])
         free: dict[str, dict[int, str]] = {"pixels": {1: "height", 2: "width"}}
