@@ -204,7 +204,7 @@ def _masks(objects: pd.DataFrame, truth: Truth, frames: pd.DataFrame) -> Truth |
             masks.append({"size": size, "counts": data})
         else:  # only a box is known: what falls there counts for nothing
             x0, y0, x1, y1 = truth.boxes[place]
-            masks.append(coco_mask.frPyObjects([[x0, y0, x1 - x0, y1 - y0]], *size)[0])
+            masks.append(coco_mask.frPyObjects(np.array([[x0, y0, x1 - x0, y1 - y0]], np.float64), *size)[0])
     return Truth(truth.frame, truth.kind, truth.boxes, truth.area_px2, truth.crowd, truth.ignored | ~given, masks=masks)
 
 

@@ -3,6 +3,7 @@
 Params say what the output means (`decoder`), how frames are prepared (`input`), and what the classes are (`classes`).
 """
 
+import importlib
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +59,7 @@ def load(model: Model, *, weights: Path, device: str, threads: int | None, execu
 
 
 def _open(weights: Path, device: str) -> Callable[..., Any]:
+    importlib.import_module("torchvision")  # its detectors call operations that are known from here on
     try:
         if weights.suffix == ".pt2":
             program = torch.export.load(str(weights))
