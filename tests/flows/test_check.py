@@ -1,5 +1,6 @@
 """`stormglass check`: what it finds in order, and what it finds before a run would."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,14 @@ def test_a_model_without_truth_beside_one_with_it(path: Path, capsys: pytest.Cap
     assert "models: good, roads fit the data set" in out
     assert "model roads, a problem: the data set has no truth for what it does (semantic): it gets no scores" in out
     assert files(path.parent) == before  # nothing is written
+
+
+def test_masks_beside_plain_boxes_are_no_obstacle(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = path.parent / "data/dataset.json"
+    document = json.loads(data.read_text())
+    for annotation in document["annotations"][1:]:
+        annotation["segmentation"] = [[8, 8, 28, 8, 28, 24, 8, 24]]
+    data.write_text(json.dumps(document))
+    tiny.change(path, models={"good": python("Steady")})
+    assert cli.main(["check"]) == 0
+    assert "models: good fit the data set" in capsys.readouterr().out

@@ -1,5 +1,7 @@
 """Networks with their own code, against the networks that they were made from."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,15 @@ def test_a_scripted_detector_of_torchvision(tmp_path: Path) -> None:
     scripted_as_by_hand(tmp_path, [made_up(90, 160), made_up(160, 90, 1)])
     described = models.describe(model(**COCO), folder=tmp_path)["object"]
     assert (min(described), described[1], described[90]) == (1, "person", "toothbrush")
+
+
+def test_a_scripted_detector_loads_where_nothing_else_of_torchvision_is(tmp_path: Path) -> None:
+    network = get_model("ssdlite320_mobilenet_v3_large", weights=None, weights_backbone=None, num_classes=3)
+    script(network.eval(), tmp_path)
+    path = str(tmp_path / "net.pt")
+    code = f"from pathlib import Path\nfrom tasks.models import torchscript\ntorchscript._open(Path({path!r}), 'cpu')"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.real
