@@ -186,17 +186,20 @@ def speed(real: Path, device: str, size: pipeline.Size, weights: Path | None, va
 def forward_s(model: params.Model, folder: Path, device: str) -> float:
     """Seconds of the network's forward passes over all frames of `folder` once, those of one size at once."""
     from tasks.data.frames import FrameReader
+    from tasks.models.torchvision import Detector, pixels_of, settle
 
-    detector: Any = models.load(model, folder=folder, device=device)
+    detector = models.load(model, folder=folder, device=device)
+    if not isinstance(detector, Detector):  # it would be read differently
+        raise TypeError(f"Expected one of torchvision's detectors, got {type(detector).__name__}.")
     frames = tables.read("frames", Layout(folder).tables / "frames.parquet")
     reader, total = FrameReader(folder / "data"), 0.0
     for _, alike in frames.groupby(["height_px", "width_px"], sort=False):
-        pixels = [detector._prepare(frame) for frame in reader.read(alike)]
+        pixels = [pixels_of(frame, settle(model), torch.device(device)) for frame in reader.read(alike)]
         for timed in (False, True):
             if device.startswith("cuda"):
                 torch.cuda.synchronize(device)
             start = perf_counter()
-            detector._network(pixels)
+            detector.network(pixels)
             if device.startswith("cuda"):
                 torch.cuda.synchronize(device)
             total += (perf_counter() - start) * timed

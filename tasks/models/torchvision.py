@@ -218,7 +218,7 @@ class Detector:
         Compiled is the backbone, where the time goes; what follows it depends on how many boxes there are.
         """
         steer(network.get_submodule("backbone"), replace(execution, precision="float32"), device)
-        self._network = steered(network, replace(execution, compile=False), device)
+        self.network = steered(network, replace(execution, compile=False), device)
         self._device = torch.device(device)
         self._model = model
         self._masks = NETWORKS[str(model.variant)].task == "instance"
@@ -234,7 +234,7 @@ class Detector:
         for group in alike(frames, self._device):
             mark("preprocess")
             pixels = [pixels_of(frame, self._model, self._device) for frame in group]
-            outputs.extend(map(self._output, self._network(pixels)))
+            outputs.extend(map(self._output, self.network(pixels)))
         return outputs
 
     def _output(self, said: Mapping[str, torch.Tensor]) -> Output:
