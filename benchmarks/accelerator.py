@@ -169,8 +169,9 @@ def speed(real: Path, device: str, size: pipeline.Size, weights: Path | None, va
         model = params.load(path).models["model"]
         cells = [(tables.CLEAN, 0), *((name, severity) for name in names for severity in size.severities)]
         seconds = forward_s(model, folder, device) * len(cells)
-        loop = field_loop.run(folder / "instances.json", real / "coco" / "images", model, folder, cells, device=device)
-    theirs = sum(cell["seconds"] for cell in loop)
+        annotations, images = folder / "instances.json", real / "coco" / "images"
+        loop = pipeline.run_theirs(annotations, images, folder, cells, model=json.dumps(given), device=device)
+    theirs = sum(cell["seconds"] for cell in loop["cells"])
     return {
         "field_loop_s": theirs,
         "ours_s": ours["seconds"],

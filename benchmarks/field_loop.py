@@ -3,7 +3,7 @@
 A data set whose items are read and corrupted in two loader workers by imagecorruptions (mended so that it runs), the
 model loaded for each cell, one image a call, COCOeval with its defaults.
 
-    python -m benchmarks.field_loop ANNOTATIONS IMAGES MODEL FOLDER CELLS
+    python -m benchmarks.field_loop ANNOTATIONS IMAGES MODEL FOLDER CELLS DEVICE
 
 where MODEL is a model of params and CELLS a list of [corruption, severity], both as JSON, and FOLDER what the model's
 paths start from; prints what `run` returns as JSON.
@@ -119,6 +119,7 @@ def average_precision(truth: Any, rows: list[dict[str, Any]]) -> float:
 
 
 if __name__ == "__main__":
-    annotations, images, model, folder, cells = sys.argv[1:]
+    annotations, images, model, folder, cells, device = sys.argv[1:]
     asked = [(name, severity) for name, severity in json.loads(cells)]
-    print(json.dumps(run(Path(annotations), Path(images), Model.model_validate_json(model), Path(folder), asked)))
+    given = Model.model_validate_json(model)
+    print(json.dumps(run(Path(annotations), Path(images), given, Path(folder), asked, device=device)))

@@ -164,8 +164,24 @@ def benchmark() -> list[str]:
     return [name for name, corruption in CORRUPTIONS.items() if corruption.benchmark == "common"]
 
 
-def run_theirs(annotations: Path, images: Path, folder: Path, cells: list[tuple[str, int]]) -> dict[str, Any]:
+def run_theirs(
+    annotations: Path,
+    images: Path,
+    folder: Path,
+    cells: list[tuple[str, int]],
+    *,
+    model: str = json.dumps(MODEL),
+    device: str = "cpu",
+) -> dict[str, Any]:
     """Seconds of the loop, a command of its own, and what it says of each cell.
+
+    Args:
+        annotations: COCO's file.
+        images: its images.
+        folder: what the model's paths start from.
+        cells: (corruption, severity); severity 0 is clean.
+        model: as in params, as JSON.
+        device: where it runs.
 
     Raises:
         subprocess.CalledProcessError: it failed; what it said is on the standard error.
@@ -173,7 +189,7 @@ def run_theirs(annotations: Path, images: Path, folder: Path, cells: list[tuple[
     command = [sys.executable, "-m", "benchmarks.field_loop", str(annotations), str(images)]
     start = perf_counter()
     done = subprocess.run(
-        [*command, json.dumps(MODEL), str(folder), json.dumps(cells)],
+        [*command, model, str(folder), json.dumps(cells), device],
         cwd=Path(__file__).parents[1],
         stdout=subprocess.PIPE,
         text=True,

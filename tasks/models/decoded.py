@@ -70,7 +70,7 @@ class Detector:
 
     @torch.inference_mode()
     def predict(self, frames: Sequence[Frame]) -> list[Output]:
-        """Boxes above `score_threshold` in pixels of each frame, unclipped, and masks where the decoder has any.
+        """Boxes above `score_threshold` in pixels of each frame, clipped where the decoder says so, and its masks.
 
         Raises:
             InputError: the network's output is not what the decoder reads, or no number.
@@ -116,8 +116,11 @@ class Detector:
         else:
             kept, scores = suppress(found.boxes, found.scores, found.class_ids, model=model)
         places, sure = kept.cpu().numpy(), scores.cpu().numpy()
+        boxes = placement.to_frame(found.boxes.cpu().numpy()[places].astype(np.float64))
+        if self._decoder.clips:
+            boxes = boxes.clip(0, [shape[1], shape[0]] * 2)
         said = {
-            "boxes": placement.to_frame(found.boxes.cpu().numpy()[places].astype(np.float64)),
+            "boxes": boxes,
             # A sigmoid or a product that was rounded up is 1; logits are left for `checked` to refuse.
             "scores": np.where(sure <= 1 + OFF_ONE, np.minimum(sure, 1), sure),
             "class_ids": found.class_ids.cpu().numpy()[places],
@@ -126,23 +129,24 @@ class Detector:
         if found.masks is None:
             return output
         try:
-            return replace(output, masks=_masks(found.masks, kept, output.boxes, placement, shape))
+            masks = _masks(found.masks, kept, output.boxes, placement, shape)
         except InputError as error:
             raise InputError(f"{self._who}: {error}.") from None
+        output = replace(output, masks=masks)
+        return _seen(output, shape) if self._decoder.clips else output
 
 
 def _masks(
     values: MaskValues, kept: torch.Tensor, boxes: npt.NDArray[Any], placement: Placement, shape: tuple[int, ...]
 ) -> list[bytes]:
-    """The masks of what is kept, in the frame; a pixel is in a box where its centre is.
+    """The masks of what is kept, in the frame; a pixel is in a box where its upper left corner is, as in Ultralytics.
 
     Raises:
         InputError: their values are NaN.
     """
     height, width = shape[:2]
     x0, y0, x1, y1 = torch.from_numpy(boxes).to(kept.device).T[:, :, None]
-    across = torch.arange(width, device=kept.device) + 0.5
-    down = torch.arange(height, device=kept.device) + 0.5
+    across, down = torch.arange(width, device=kept.device), torch.arange(height, device=kept.device)
     columns, rows = (across >= x0) & (across < x1), (down >= y0) & (down < y1)
     runs: list[bytes] = []
     for start in range(0, len(kept), _AT_ONCE):
@@ -155,6 +159,20 @@ def _masks(
             seen &= rows[part, :, None] & columns[part, None, :]
         runs.extend(run_length.encode(seen.cpu().numpy()))
     return runs
+
+
+def _seen(output: Output, shape: tuple[int, ...]) -> Output:
+    """What has a mask with a pixel in it."""
+    assert output.masks is not None
+    (empty,) = run_length.encode(np.zeros((1, *shape[:2]), bool))
+    kept = [place for place, run in enumerate(output.masks) if run != empty]
+    return replace(
+        output,
+        boxes=output.boxes[kept],
+        scores=output.scores[kept],
+        class_ids=output.class_ids[kept],
+        masks=[output.masks[place] for place in kept],
+    )
 
 
 class ClassMaps:

@@ -35,6 +35,8 @@ class Decoder:
         read: What is found in one frame; None where the whole frame gets a map or a label.
         suppressed: Boxes are final; otherwise suppression follows, as params say.
         masks: Each find has one.
+        clips: As the library that the network comes from does by itself: boxes end with the frame, and what has a mask
+            without a pixel is no find.
         background: Its column, where there is one, is no class: names may begin with it.
         count: Shapes of the outputs -> how many classes they have room for; None: they do not tell.
     """
@@ -44,6 +46,7 @@ class Decoder:
     read: Callable[[Raw], Found] | None = None
     suppressed: bool = False
     masks: bool = False
+    clips: bool = False
     background: bool = False
     count: Callable[[Shapes], Any] = lambda shapes: None
 
@@ -116,14 +119,15 @@ _FINDS: Final = "boxes (N, 4), labels (N), scores (N)"
 
 DECODERS: Final[Mapping[str, Decoder]] = {
     "yolox": Decoder(outputs="(B, rows, 5 + K)", read=_yolox, count=_axis(3, 2, 5)),
-    "yolo11": Decoder(outputs="(B, 4 + K, cells)", read=yolo.yolo11, count=_axis(3, 1, 4)),
+    "yolo11": Decoder(outputs="(B, 4 + K, cells)", read=yolo.yolo11, clips=True, count=_axis(3, 1, 4)),
     "yolo11_masks": Decoder(
         outputs="(B, 4 + K + 32, cells), (B, 32, h / 4, w / 4)",
         read=partial(yolo.yolo11, masks=True),
         masks=True,
+        clips=True,
         count=_axis(3, 1, 4 + yolo.COEFFICIENTS),
     ),
-    "yolo_end_to_end": Decoder(outputs="(B, N, 6)", read=yolo.end_to_end, suppressed=True),
+    "yolo_end_to_end": Decoder(outputs="(B, N, 6)", read=yolo.end_to_end, suppressed=True, clips=True),
     "ssd": Decoder(
         outputs="boxes (B, N, 4), scores (B, N, 1 + K)", read=ssd.ssd, background=True, count=_beside_boxes("scores")
     ),

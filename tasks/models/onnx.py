@@ -18,7 +18,7 @@ from tasks.models.interface import Adapter
 from tasks.models.outputs import Description, Predictor
 from tasks.params import Model
 
-VERSION: Final = 5
+VERSION: Final = 6
 
 BATCH_TOLERANCE: Final = 1e-5
 """Largest difference, relative to the largest output, that a batched run may show against one frame at a time."""

@@ -21,7 +21,7 @@ from tasks.models.outputs import Description, Predictor
 from tasks.models.steering import steered
 from tasks.params import Model
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 
 def check(model: Model) -> None:

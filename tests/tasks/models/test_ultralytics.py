@@ -106,7 +106,15 @@ def made_up(height: int, width: int, seed: int = 0) -> np.ndarray:
 FRAMES = [made_up(120, 210), made_up(230, 130, 1), made_up(120, 210, 2)]
 
 
-def compare(library: Any, path: Path, frames: list[np.ndarray], given: list[Output], **settings: Any) -> None:
+def compare(
+    library: Any,
+    path: Path,
+    frames: list[np.ndarray],
+    given: list[Output],
+    *,
+    least: float = FINDS / 2,
+    **settings: Any,
+) -> None:
     """`given` and what the library's `predict` says of each frame alone."""
     settings = {"conf": 0.0, "iou": 0.7, "imgsz": 160, "max_det": FINDS, "retina_masks": True} | settings
     reference = library.YOLO(path)
@@ -114,8 +122,9 @@ def compare(library: Any, path: Path, frames: list[np.ndarray], given: list[Outp
     for frame, ours in zip(frames, given, strict=True):
         bgr = np.ascontiguousarray(frame[:, :, ::-1])
         (theirs,) = reference.predict(bgr, verbose=False, device="cpu", **settings)
-        boxes = theirs.boxes.xyxy.numpy()
-        assert len(boxes) > settings["max_det"] / 2
+        boxes = theirs.boxes.xyxy.numpy().copy()
+        boxes[:, 2:] = boxes[:, 2:].clip(boxes[:, :2])  # of sides below 0
+        assert len(boxes) > least
         np.testing.assert_allclose(ours.boxes, boxes, atol=0.5)
         np.testing.assert_allclose(ours.scores, theirs.boxes.conf.numpy(), atol=1e-4)
         assert ours.class_ids.tolist() == theirs.boxes.cls.tolist()
@@ -163,6 +172,33 @@ def test_a_letterbox_of_params_is_the_library_s(library: Any) -> None:
         boxes = np.array([[columns / 3, rows / 3, columns / 2, rows / 2]])
         inside = placement.to_frame(boxes).clip(0, [width, height] * 2)
         np.testing.assert_allclose(inside, scale_boxes((rows, columns), boxes, (height, width)), atol=1e-6)
+
+
+@pytest.mark.parametrize("to", ["onnx", "torchscript"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_the_library_exported_as_the_library_runs_it(
+    variant: str, to: str, library: Any, folder: Callable[[str], Path]
+) -> None:
+    """Boxes that end with the frame, and no find without a pixel of a mask."""
+    pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    root = folder(variant)
+    decoder = {"yolo11-seg": "yolo11_masks", "yolo26": "yolo_end_to_end"}.get(variant, "yolo11")
+    with adapter._contained():
+        path = Path(library.YOLO(root / f"{variant}.pt").export(format=to, imgsz=160, nms=False))
+    given = Model.model_validate(
+        {
+            "adapter": to,
+            "weights": path.name,
+            "decoder": decoder,
+            "classes": list(NAMES.values()),
+            "input": {"resize": "letterbox", "size": [160, 160], "scale": 1 / 255},
+            "score_threshold": 0.05,
+            "nms_iou": 0.7,
+        }
+    )
+    loaded = models.load(given, folder=root, device="cpu")
+    ours = loaded.predict(FRAMES)
+    compare(library, path, FRAMES, ours, conf=0.05, max_det=1000)
 
 
 @pytest.mark.real
