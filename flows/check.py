@@ -39,7 +39,7 @@ def examine(run: Run) -> Iterator[str]:
         work = inference.plan(params, layout)
         inference.try_models(work)
         yield f"models: {', '.join(params.models)} fit the data set"
-        yield from _without_truth(work)
+        yield from _meeting_truth(work)
         for name, model in params.models.items():
             described = work.descriptions[name]
             told = settings(model, tasks=described["tasks"], prepared=described.get("frames", ""))
@@ -52,8 +52,8 @@ def examine(run: Run) -> Iterator[str]:
         yield f"work: {work.n_parts} parts on {devices}, {work.n_missing} not in the store yet"
 
 
-def _without_truth(work: Plan) -> Iterator[str]:
-    """A problem for each model that the data set has no truth for.
+def _meeting_truth(work: Plan) -> Iterator[str]:
+    """A problem for each model that the data set has no truth for, and how the classes of the others meet it.
 
     Raises:
         InputError: it has none for any.
@@ -65,6 +65,9 @@ def _without_truth(work: Plan) -> Iterator[str]:
         if not model.tasks:
             can = ", ".join(work.descriptions[name]["tasks"])
             yield f"model {name}, a problem: the data set has no truth for what it does ({can}): it gets no scores"
+        for kind in dict.fromkeys(KINDS[task] for task in model.tasks):
+            for sentence in model.maps[kind].told():
+                yield f"model {name}, {kind} classes: {sentence}"
 
 
 def _lacking(work: Plan) -> Iterator[str]:

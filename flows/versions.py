@@ -135,6 +135,7 @@ class _Version:
             raise InputError(f"There is no model '{name}' in params; there is: {', '.join(run.params.models)}.")
         if new in run.params.models:
             raise InputError(f"There is a model '{new}' already: give the version another name with --as.")
+        editing.with_model(path, name, new, {})  # refused now, if it is, and not when the work is done
         self._run, self._path, self._name, self._new = run, path, name, new
         self.model = run.params.models[name]
         models.check(self.model, folder=run.params.folder)

@@ -4,7 +4,8 @@ Importable without torch: scoring reads the models' own classes from `prediction
 """
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,6 +37,10 @@ MOST: Final = 20
 """Names that a sentence lists."""
 
 
+_NO_NAME: Final = re.compile(r"(class|label)?[ _-]?\d+", re.IGNORECASE)
+"""What libraries call a class that nobody named: its number, `class7`, `LABEL_7`."""
+
+
 @dataclass(frozen=True)
 class ClassMap:
     """How one kind of a model's classes meets the data set's.
@@ -45,12 +50,28 @@ class ClassMap:
         dropped: Names of model classes that params map to null.
         unmapped: Names of model classes that reach no data-set class although nothing says so: to be reported.
         unreached: Names of data-set classes that no model class reaches: they are scored as missed throughout.
+        by_id: Names of data-set classes that a model's class without a name reaches because the ids are equal.
     """
 
     mapping: dict[int, int | None]
     dropped: tuple[str, ...]
     unmapped: tuple[str, ...]
     unreached: tuple[str, ...]
+    by_id: tuple[str, ...] = ()
+
+    def told(self) -> Iterator[str]:
+        """What a user should know of it, a sentence each, whose subject is classes of the model."""
+        for names, words in (
+            (self.dropped, "are dropped by the class map"),
+            (self.unmapped, "reach no class of the data set: what it predicts of them counts for nothing"),
+            (self.unreached, "of the data set are reached by none of its classes: their truth counts as missed"),
+            (
+                self.by_id,
+                "are what its classes of the same ids, which have no names, are taken for: `classes` names them",
+            ),
+        ):
+            if names:
+                yield f"{listed(names, 10)} {words}"
 
 
 def resolve(
@@ -79,8 +100,8 @@ def match_classes(
 ) -> ClassMap:
     """Match one kind of classes (object, semantic or label) of a model with the data set's, as `model.class_map` says.
 
-    - omitted, or a built-in name (which names the model's indices first): equal names meet; where the two share no name
-      at all, equal ids meet;
+    - omitted, or a built-in name (which names the model's indices first): equal names meet; equal ids do where the
+      model's classes have no names;
     - a dict: only what it lists is mapped, model class (id or name) -> data-set class (id or name), null drops it.
 
     Args:
@@ -91,19 +112,23 @@ def match_classes(
             passed over.
 
     Raises:
-        InputError: an unknown built-in map, or a class that neither side knows; the nearest name is given.
+        InputError: an unknown built-in map, a class that neither side knows (the nearest name is given), or, without a
+            dict, not one class in common.
     """
     own = {int(key): name for key, name in model_classes.items()}
+    dropped: set[int] = set()
+    by_id = False
     if isinstance(model.class_map, dict):
         mapping, dropped = _by_dict(model.class_map, own, dataset_classes, set(known))
     else:
-        mapping, dropped = _by_identity(named(model.class_map, own), dataset_classes), set()
+        mapping, by_id = _by_identity(named(model.class_map, own), dataset_classes)
     reached = set(mapping.values())
     return ClassMap(
         mapping=mapping,
         dropped=tuple(own[key] for key in sorted(dropped)),
         unmapped=tuple(own[key] for key, target in mapping.items() if target is None and key not in dropped),
         unreached=tuple(name for key, name in dataset_classes.items() if key not in reached),
+        by_id=tuple(name for key, name in dataset_classes.items() if by_id and key in reached),
     )
 
 
@@ -132,15 +157,34 @@ def nearest(name: object, known: Iterable[object]) -> str:
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
     if near:
         return f"; did you mean '{near[0]}'?"
-    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
-    return f"; known: {', '.join(names[:MOST]) or 'none'}{more}."
+    return f"; known: {listed(names, MOST) or 'none'}."
 
 
-def _by_identity(own: Mapping[int, str], dataset_classes: Mapping[int, str]) -> dict[int, int | None]:
+def listed(names: Sequence[str], most: int) -> str:
+    """The first `most` names, and how many more there are.
+
+    Example:
+        >>> listed(["car", "bus", "van"], 2)
+        'car, bus and 1 more'
+    """
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _by_identity(own: Mapping[int, str], dataset_classes: Mapping[int, str]) -> tuple[dict[int, int | None], bool]:
+    """The mapping, and whether ids decided it."""
     ids = {name: key for key, name in dataset_classes.items()}
     if ids.keys() & set(own.values()):
-        return {key: ids.get(name) for key, name in own.items()}
-    return {key: key if key in dataset_classes else None for key in own}
+        return {key: ids.get(name) for key, name in own.items()}, False
+    if all(_NO_NAME.fullmatch(name) for name in own.values()) and own.keys() & dataset_classes.keys():
+        return {key: key if key in dataset_classes else None for key in own}, True
+    if not own or not dataset_classes:
+        return dict.fromkeys(own), False
+    ours, theirs = list(own.values()), list(dataset_classes.values())
+    raise InputError(
+        f"class_map: none of the model's classes ({listed(ours, 5)}) is called as one of the data set's "
+        f"({listed(theirs, 5)}): say which is which, as class_map: {{{ours[0]}: {theirs[0]}}}, or name the model's by "
+        "classes."
+    )
 
 
 def _by_dict(

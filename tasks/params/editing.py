@@ -22,28 +22,40 @@ def add_model(path: Path, like: str, name: str, changes: Mapping[str, Any]) -> s
         changes: settings that differ; None: one that goes.
 
     Raises:
-        InputError: the file is written in a way that cannot be added to; the message holds the line to add.
+        InputError: the file is written in a way that cannot be added to.
+    """
+    made, added = with_model(path, like, name, changes)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(made, encoding="utf-8")
+    temporary.replace(path)
+    return added.strip()
+
+
+def with_model(path: Path, like: str, name: str, changes: Mapping[str, Any]) -> tuple[str, str]:
+    """What `add_model` writes, and the line in it that is new.
+
+    Raises:
+        InputError: as `add_model`.
     """
     text = path.read_text(encoding="utf-8")
+    text += "" if text.endswith("\n") else "\n"
     before = yaml.safe_load(text)
     both = {**before["models"][like], **changes}
     entry = {key: value for key, value in both.items() if value is not None}
     shown = yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, width=float("inf")).strip()
-    lines = text.splitlines(keepends=True)
     place = _after(text, like)
-    added = ""
     if place is not None:
+        lines = text.splitlines(keepends=True)
         start, end = place
         indent = lines[start][: len(lines[start]) - len(lines[start].lstrip())]
         added = f"{indent}{name}: {shown}\n"
         made = "".join([*lines[:end], added, *lines[end:]])
-        wanted = {**before, "models": {**before["models"], name: entry}}
-        if _read(made) == wanted:
-            temporary = path.with_name(f".{path.name}.{os.getpid()}")
-            temporary.write_text(made, encoding="utf-8")
-            temporary.replace(path)
-            return added.strip()
-    raise InputError(f"{path} could not be added to as it is written: add under models: {name}: {shown}")
+        if _read(made) == {**before, "models": {**before["models"], name: entry}}:
+            return made, added
+    raise InputError(
+        f"{path}: a further model cannot be added after '{like}' as the file is written: give each model under models "
+        "lines of its own, indented alike."
+    )
 
 
 def _after(text: str, model: str) -> tuple[int, int] | None:
@@ -54,8 +66,8 @@ def _after(text: str, model: str) -> tuple[int, int] | None:
     if not isinstance(section, yaml.MappingNode) or section.flow_style:
         return None
     key, value = next((key, value) for key, value in section.value if key.value == model)
-    mark = value.end_mark
-    end = mark.line + 1 if mark.column else mark.line  # a block's end is where the next thing starts
+    # A block ends where the next thing starts, be it on a line of its own or at the end.
+    end = max(value.end_mark.line + bool(value.flow_style), key.end_mark.line + 1)
     lines = text.splitlines()
     while end > key.start_mark.line + 1 and (not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#")):
         end -= 1  # comments and blank lines between belong to what follows

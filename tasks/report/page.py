@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from tasks import tables, terms
+from tasks.class_map import ClassMap
 from tasks.layout import slug
 from tasks.params import Params
 from tasks.report import (
@@ -173,17 +174,10 @@ def _problems(scores: pd.DataFrame, about: dict[str, Any]) -> list[str]:
 
 
 def _class_problems(class_maps: dict[str, Any]) -> list[str]:
-    """Classes that meet none of the other side's: their predictions count for nothing, or their truth is all missed."""
-    found = []
-    for model, kinds in class_maps.items():
-        for kind, maps in kinds.items():
-            for key, words in (
-                ("dropped", "are dropped by the class map"),
-                ("unmapped", "reach no class of the data set: what it predicts of them counts for nothing"),
-                ("unreached", "of the data set are reached by none of its classes: their truth counts as missed"),
-            ):
-                names = [str(name) for name in maps.get(key, [])]
-                if names:
-                    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-                    found.append(f"{model}, {kind} classes: {shown} {words}")
-    return found
+    """Classes that meet none of the other side's, and those that only ids brought together."""
+    return [
+        f"{model}, {kind} classes: {sentence}"
+        for model, kinds in class_maps.items()
+        for kind, found in kinds.items()
+        for sentence in ClassMap(**found).told()
+    ]

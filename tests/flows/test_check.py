@@ -23,6 +23,12 @@ class Loud(Steady):
     def __call__(self, frames):
         raise KeyError("weather")
 
+class Unnamed(Steady):
+    classes = {"object": {0: "LABEL_0", 1: "LABEL_1"}}
+
+class German(Steady):
+    classes = {"object": {0: "Auto"}}
+
 class Gone(Steady):
     def __init__(self, device):
         os._exit(7)
@@ -91,6 +97,10 @@ def test_check_says_which_slice_the_data_set_lacks(
         ({"good": python("Steady"), "bad": python("Loud")}, "models.bad fails on the first frame (0-0.png): KeyError"),
         ({"bad": python("Gone")}, "The models bad cannot be tried on one frame: the process died (exit status 7)"),
         ({"bad": python("Steady", lever=1)}, "models.bad: python:of_check:Steady: got an unexpected keyword argument"),
+        (
+            {"bad": python("German")},
+            "models.bad: class_map: none of the model's classes (Auto) is called as one of the",
+        ),
         ({"bad": python("roads")}, "No model has a task that the data set has truth for"),
         (
             {"bad": python("Steady") | {"class_map": {"car": "lorry"}}},
@@ -116,6 +126,15 @@ def test_a_model_without_truth_beside_one_with_it(path: Path, capsys: pytest.Cap
     assert "models: good, roads fit the data set" in out
     assert "model roads, a problem: the data set has no truth for what it does (semantic): it gets no scores" in out
     assert files(path.parent) == before  # nothing is written
+
+
+def test_how_the_classes_of_a_model_meet_the_data_set_s(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny.change(path, models={"some": python("Steady"), "unnamed": python("Unnamed")})
+    assert cli.main(["check"]) == 0
+    out = capsys.readouterr().out
+    assert "model some, object classes: bus of the data set are reached by none of its classes" in out
+    assert "model unnamed, object classes: LABEL_0 reach no class of the data set" in out
+    assert "model unnamed, object classes: car are what its classes of the same ids, which have no names, are" in out
 
 
 def test_masks_beside_plain_boxes_are_no_obstacle(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

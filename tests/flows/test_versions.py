@@ -138,3 +138,14 @@ def test_weights_that_are_there_stay(project: Path, capsys: pytest.CaptureFixtur
     assert "is there already" in capsys.readouterr().err
     assert (project / "models/m0-onnx.onnx").read_bytes() == b"mine"
     assert yaml.safe_load((project / "params.yaml").read_text())["models"].keys() == {"m0"}
+
+
+def test_params_that_cannot_be_added_to_are_refused_before_the_work(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    (project / "params.yaml").write_text(yaml.safe_dump(params, default_flow_style=True))
+    assert cli.main(["export", "m0", "--to", "onnx"]) == 2
+    captured = capsys.readouterr()
+    assert "params.yaml: a further model cannot be added after 'm0' as the file is written" in captured.err
+    assert [path.name for path in (project / "models").iterdir()] == ["m0.safetensors"]

@@ -34,9 +34,23 @@ def test_without_a_map_names_meet() -> None:
     assert found.unreached == ("bus",)
 
 
-def test_ids_meet_only_when_no_name_does() -> None:
-    assert resolve(model(), {10: "0", 11: "1"}, THEIRS) == {10: 10, 11: None}
-    assert resolve(model(), {10: "person", 20: "1"}, THEIRS) == {10: 20, 20: None}
+@pytest.mark.parametrize("name", ["{}", "class{}", "class_{}", "LABEL_{}"])
+def test_ids_meet_only_where_the_model_has_no_names(name: str) -> None:
+    found = match_classes(model(), {key: name.format(key) for key in (10, 11)}, THEIRS)
+    assert found.mapping == {10: 10, 11: None}
+    assert found.by_id == ("car",)
+    assert [sentence.partition(" ")[0] for sentence in found.told()] == [name.format(11), "person,", "car"]
+    assert match_classes(model(), {10: "person", 20: "1"}, THEIRS).mapping == {10: 20, 20: None}
+
+
+@pytest.mark.parametrize("own", [{10: "Wagen", 20: "Mensch"}, {11: "11", 12: "12"}, {10: "10", 20: "Mensch"}])
+def test_not_one_class_in_common_is_refused(own: dict[int, str]) -> None:
+    (first, *_) = own.values()
+    with pytest.raises(
+        InputError, match=rf"{first}.*is called as.*\(car, person, bus\).*class_map: \{{{first}: car\}}"
+    ):
+        match_classes(model(), own, THEIRS)
+    assert match_classes(model({first: "car"}), own, THEIRS).mapping[next(iter(own))] == 10
 
 
 def test_ids_may_be_strings_as_json_has_them() -> None:

@@ -17,6 +17,12 @@ models:                # the versions
     weights: b.onnx
 
     input: {size: [4, 4]}
+  c:
+    adapter: onnx
+    weights: c.onnx
+  d: &d {adapter: onnx,
+      weights: d.onnx}
+  e: *d
   # not in use: {adapter: small}
 
 severities: [1, 2]     # below
@@ -29,13 +35,13 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "params.yaml"
 
 
-@pytest.mark.parametrize("like", ["a", "b"])
+@pytest.mark.parametrize("like", ["a", "b", "c", "d", "e"])
 def test_everything_else_stays_to_the_letter(path: Path, like: str) -> None:
     said = add_model(path, like, "new", {"weights": "n.onnx"})
     text = path.read_text()
     assert text.replace(f"  {said}\n", "") == LINES
     read = yaml.safe_load(text)["models"]
-    assert list(read) == (["a", "new", "b"] if like == "a" else ["a", "b", "new"])
+    assert list(read) == [name for old in "abcde" for name in ([old, "new"] if old == like else [old])]
     assert read["new"] == {**yaml.safe_load(LINES)["models"][like], "weights": "n.onnx"}
     assert list(path.parent.iterdir()) == [path]
 
@@ -45,8 +51,15 @@ def test_what_is_none_goes(path: Path) -> None:
     assert yaml.safe_load(path.read_text())["models"]["new"] == {"adapter": "onnx", "weights": "n.onnx"}
 
 
-def test_a_file_that_cannot_be_added_to_is_left_and_the_line_is_said(path: Path) -> None:
-    path.write_text("models: {a: {adapter: small, weights: a.safetensors}}\n")
-    with pytest.raises(InputError, match=r"add under models: new: \{adapter: small, weights: n\}"):
+@pytest.mark.parametrize("lines", ["models:\n  a:\n    adapter: small\n    weights: a", "models:\n    a: {weights: a}"])
+def test_a_last_line_may_end_with_the_file(path: Path, lines: str) -> None:
+    path.write_text(lines)
+    add_model(path, "a", "new", {"weights": "n"})
+    assert yaml.safe_load(path.read_text())["models"]["new"]["weights"] == "n"
+
+
+def test_a_file_that_cannot_be_added_to_is_left(path: Path) -> None:
+    path.write_text("models: {a: {adapter: small, weights: a}}\n")
+    with pytest.raises(InputError, match=r"cannot be added after 'a' as the file is written: give each model"):
         add_model(path, "a", "new", {"weights": "n"})
-    assert path.read_text() == "models: {a: {adapter: small, weights: a.safetensors}}\n"
+    assert path.read_text() == "models: {a: {adapter: small, weights: a}}\n"
