@@ -17,7 +17,7 @@ from tasks.errors import InputError
 from tasks.exports import annotated, tracks
 from tasks.exports.tracks import Box
 from tasks.inference import rows
-from tasks.models import recorded, tracking
+from tasks.models import failures, recorded, tracking
 from tasks.models.outputs import Output
 from tasks.models.smoothing import smoothed
 from tasks.params import Tracker
@@ -116,13 +116,15 @@ def _predicted(run: Run, name: str, source: Path, facts: video.Facts) -> tuple[l
     """
     params = run.params
     execution = models.Execution.of(params.run)
-    loaded = models.load(params.models[name], folder=params.folder, device=params.run.device, execution=execution)
+    with failures.named(name, "being loaded"):
+        loaded = models.load(params.models[name], folder=params.folder, device=params.run.device, execution=execution)
     frames = (frame.pixels for frame in video.read(source))
     found: list[Output] = []
     sizes: list[tuple[int, int]] = []
     with progress.parts("detect", facts.count or 0, "frames") as done:
         while batch := list(islice(frames, BATCH)):
-            found += [replace(output, label_map=None) for output in loaded.predict(batch)]
+            with failures.named(name, f"frames {len(found)} to {len(found) + len(batch) - 1} of {source.name}"):
+                found += [replace(output, label_map=None) for output in loaded.predict(batch)]
             sizes += [(frame.shape[0], frame.shape[1]) for frame in batch]
             for frame in batch if facts.count else ():
                 done(frame)

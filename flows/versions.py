@@ -13,7 +13,7 @@ from tasks import models, tables
 from tasks.data import strata
 from tasks.data.frames import FrameReader
 from tasks.errors import InputError
-from tasks.models import exported, naming, quantized, small_versions, torchvision_versions
+from tasks.models import exported, failures, naming, quantized, small_versions, torchvision_versions
 from tasks.models.agreement import Agreement, agreement
 from tasks.params import Model, editing
 from tasks.params.section import NAME
@@ -179,9 +179,11 @@ class _Version:
     def compare(self, target: Path, frames: Frames, changes: Mapping[str, Any] | None = None) -> Agreement:
         """The version against what it was made from."""
         sizes = [frame.shape[:2] for frame in frames]
-        return agreement(
-            self.load(self.weights).predict(frames), self.load(target, changes).predict(frames), sizes=sizes
-        )
+        with failures.named(self._name, "real frames"):
+            before = self.load(self.weights).predict(frames)
+        with failures.named(self._new, "real frames"):
+            after = self.load(target, changes).predict(frames)
+        return agreement(before, after, sizes=sizes)
 
     def register(
         self, target: Path, found: Agreement, changes: Mapping[str, Any] | None = None, **counts: int

@@ -18,8 +18,13 @@ class WorkFailed(RuntimeError):
 def brief(error: object, most: int = 200) -> str:
     """What a library's error says, on one line without colours, cut between words.
 
+    Of a message that tells of a traceback in between, as TorchScript's does, what follows that: the error itself.
+
     Example:
         >>> brief(ValueError("no  such file"), 60), brief("it ends in the middle", 20)
         ('no such file', 'it ends in the ...')
     """
-    return textwrap.shorten(re.sub(r"\x1b\[[0-9;]*m", "", str(error)), most, placeholder=" ...")
+    said = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    if "Traceback" in said:
+        said = next(line for line in reversed(said.splitlines()) if line.strip())
+    return textwrap.shorten(said, most, placeholder=" ...")

@@ -6,11 +6,11 @@ import pandas as pd
 
 from tasks import models, tables
 from tasks.data.frames import FrameReader
-from tasks.errors import InputError, brief
+from tasks.errors import InputError
 from tasks.inference import workers
 from tasks.inference.parts import Plan
 from tasks.inference.rows import Rows
-from tasks.models import Execution, recorded
+from tasks.models import Execution, failures, recorded
 from tasks.params import Params
 
 
@@ -40,17 +40,11 @@ def try_models(work: Plan) -> None:
 
 def _try(params: Params, names: list[str], first: pd.DataFrame, device: str) -> None:
     reader = FrameReader(params.resolve(params.dataset.path))
+    frame, file = reader.read(first), Path(str(first["source_file"].iloc[0])).name
     for name in names:
-        try:
+        with failures.named(name, f"the first frame ({file})"):
             model = models.load(
                 params.models[name], folder=params.folder, device=device, threads=1, execution=Execution.of(params.run)
             )
-            Rows(first["frame_id"].tolist()).add([0], model.predict(reader.read(first)))
-        except InputError as error:
-            raise InputError(f"models.{name}: {error}") from None
-        except Exception as error:  # of a library, or of the user's own code
-            file = Path(str(first["source_file"].iloc[0])).name
-            raise InputError(
-                f"models.{name} fails on the first frame ({file}): {type(error).__name__}: {brief(error, 400)}"
-            ) from None
+            Rows(first["frame_id"].tolist()).add([0], model.predict(frame))
     reader.close()

@@ -28,6 +28,8 @@ def read_state(path: Path) -> Mapping[str, torch.Tensor]:
             return _plain(load_file(str(path)), path)
         except (SafetensorError, OSError) as error:
             raise InputError(f"{path} is not a readable safetensors file ({error}).") from None
+    if not path.stat().st_size:
+        raise InputError(f"{path} is empty: expected a state dict, saved by torch.save or safetensors.")
     try:
         held = torch.load(str(path), map_location="cpu", weights_only=True, mmap=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError) as first:

@@ -1,10 +1,11 @@
-"""The adapter of networks that carry their own code: TorchScript (.pt) and torch.export (.pt2).
+"""The adapter of networks that carry their own code: TorchScript and torch.export's programs, by what the file holds.
 
 Params say what the output means (`decoder`), how frames are prepared (`input`), and what the classes are (`classes`).
 """
 
 import importlib
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -46,7 +47,7 @@ def load(model: Model, *, weights: Path, device: str, threads: int | None, execu
     """The network on `device`; `threads` is the process's matter here (`torch.set_num_threads`).
 
     Raises:
-        InputError: the file is neither TorchScript nor an exported program.
+        InputError: the file is neither TorchScript nor an exported program, or damaged.
     """
     opened = _open(weights, device)
     network = steered(opened, execution, device)
@@ -60,9 +61,11 @@ def load(model: Model, *, weights: Path, device: str, threads: int | None, execu
 
 def _open(weights: Path, device: str) -> Callable[..., Any]:
     importlib.import_module("torchvision")  # its detectors call operations that are known from here on
+    form = _form(weights)
     try:
-        if weights.suffix == ".pt2":
-            program = torch.export.load(str(weights))
+        if form == "program":
+            with weights.open("rb") as file:  # by its name torch takes .pt2 alone
+                program = torch.export.load(file)
             if device != "cpu":
                 program = move_to_device_pass(program, device)
             module: Callable[..., Any] = program.module()
@@ -71,11 +74,32 @@ def _open(weights: Path, device: str) -> Callable[..., Any]:
             warnings.simplefilter("ignore", FutureWarning)  # torch would rather have everybody export
             return torch.jit.load(str(weights), map_location=device).eval()  # type: ignore[no-any-return,no-untyped-call]
     except Exception as error:  # of many undocumented kinds
-        reason = brief(error, 120)
+        raise InputError(f"{weights} cannot be opened by torch {torch.__version__} ({brief(error)}).") from None
+
+
+def _form(weights: Path) -> str:
+    """`script` or `program`, by what is in the file.
+
+    Raises:
+        InputError: neither is.
+    """
+    wanted = "expected TorchScript (torch.jit.save) or an exported program (torch.export.save)"
+    try:
+        with zipfile.ZipFile(weights) as archive:
+            members = {name.partition("/")[2] for name in archive.namelist()} | set(archive.namelist())
+    except zipfile.BadZipFile:
+        what = "an empty file" if not weights.stat().st_size else "no archive of torch, or one that was cut short"
+        raise InputError(f"{weights} is {what}: {wanted}.") from None
+    if "constants.pkl" in members:
+        return "script"
+    if members & {"archive_format", "serialized_exported_program.json"}:
+        return "program"
+    if "data.pkl" in members:
         raise InputError(
-            f"{weights} is neither TorchScript (.pt, torch.jit.save) nor an exported program (.pt2, torch.export.save) "
-            f"({reason}); a state dict of torchvision's networks wants adapter 'torchvision'."
-        ) from None
+            f"{weights} holds tensors or objects without the code of a network (torch.save): {wanted}; a state dict of "
+            "torchvision's networks wants adapter 'torchvision', a checkpoint of Ultralytics' 'ultralytics'."
+        )
+    raise InputError(f"{weights} is an archive, but none of torch: {wanted}.")
 
 
 def _takes_a_list(network: Callable[..., Any]) -> bool:

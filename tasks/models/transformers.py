@@ -93,6 +93,7 @@ def load(
             local_files_only=True,
             use_safetensors=not found.pickled,
             dtype=torch.float32,  # else as saved, in half precision maybe
+            ignore_mismatched_sizes=True,  # told in a sentence of our own below, with shapes
             output_loading_info=True,
         )
         backend = model.options.get("backend")
@@ -104,6 +105,13 @@ def load(
         )
     except Exception as error:  # of many undocumented kinds
         raise _unfit(weights, error) from None
+    odd = sorted(loading["mismatched_keys"])
+    if odd:
+        name, found_shape, wanted_shape = odd[0]
+        raise InputError(
+            f"{weights}: the weights' '{name}' has the shape {tuple(found_shape)}, config.json makes it "
+            f"{tuple(wanted_shape)}{f'; {len(odd) - 1} more do not fit' if len(odd) > 1 else ''}."
+        )
     missing = sorted(loading["missing_keys"])
     if missing:  # the library would go on with random numbers in their place
         raise InputError(

@@ -62,7 +62,7 @@ class Model(Section):
     options: dict[Name, bool | int | float | str | tuple[float, ...]] = Field(
         default={}
     )  # what this adapter alone knows
-    # The name of a built-in map, or model class -> data-set class (null drops it); omitted: the same names or ids.
+    # The name of a built-in map, or model class -> data-set class (null drops it); omitted: the same names.
     class_map: Name | dict[int | str, int | str | None] | None = None
     input: ModelInput = ModelInput()
     score_threshold: float = Field(0.01, ge=0, le=1)

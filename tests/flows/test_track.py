@@ -139,6 +139,15 @@ def test_masks_cannot_be_followed_where_the_model_gives_none(project: Path, caps
     assert not list(project.glob("*out*"))
 
 
+def test_a_model_of_one_s_own_that_fails_is_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "odd_track.py").write_text("def odd(frames):\n    return 1 / 0\nodd.classes = {'object': {0: 'car'}}\n")
+    tiny.change(project / "params.yaml", models={"odd": {"adapter": "python", "weights": "python:odd_track:odd"}})
+    assert run("in.mp4", "out.mp4") == 2
+    said = capsys.readouterr().err
+    assert said.endswith("models.odd fails on frames 0 to 7 of in.mp4: ZeroDivisionError: division by zero\n")
+    assert not list(project.glob("out*"))
+
+
 def test_a_lost_track_is_kept_for_as_many_frames_as_in_infer_whatever_the_rate(project: Path) -> None:
     params = python(project, "Hidden", name="bytetrack")
     facts = video.Facts(Fraction(10), Fraction(1, 10240), None)

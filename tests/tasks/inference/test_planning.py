@@ -215,7 +215,7 @@ def test_mistakes_are_said_before_anything_runs(path: Path, sections: dict[str, 
 def test_precision_and_compilation_are_other_parts_of_networks_that_torch_runs(tmp_path: Path) -> None:
     path = tiny.write(tmp_path, clips=1, frames=2, models=1)
     own = {"adapter": "small", "weights": "models/m0.safetensors"}
-    both = {"own": own, "blobs": {"adapter": "classical", "variant": "otsu"}}
+    both = {"own": own, "blobs": {"adapter": "classical", "variant": "otsu", "classes": ["car"]}}
     layout = Layout(tmp_path)
 
     def keys(**run: object) -> dict[str, set[str]]:

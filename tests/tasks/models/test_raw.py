@@ -62,6 +62,8 @@ def cell(decoder: str) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     row = said["0"][0, 3] if decoder == "yolox" else said["0"][0, :, 3]
     row[:4] = torch.tensor([20.0, 20.0, 3.0, 3.0])
     row[4:6] = 0.9
+    if decoder == "yolo11_masks":
+        row[-32:] = said["1"][:] = 1
     return said, row
 
 

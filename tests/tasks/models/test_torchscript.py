@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -117,11 +118,15 @@ def test_a_scripted_detector_on_photographs(tmp_path: Path) -> None:
     scripted_as_by_hand(tmp_path, photographs(20))
 
 
-@pytest.mark.parametrize("suffix", ["pt", "pt2"])
-def test_labels_scripted_and_exported(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize(("form", "suffix"), [("script", "pt"), ("program", "pt2"), ("program", "pt")])
+def test_labels_scripted_and_exported(tmp_path: Path, form: str, suffix: str) -> None:
     network = get_model("resnet18", weights=None, num_classes=7).eval()
     network.load_state_dict(state_of("resnet18", 7))
-    script(network, tmp_path) if suffix == "pt" else export(network, tmp_path, 64, 96)
+    if form == "script":
+        script(network, tmp_path)
+    else:
+        export(network, tmp_path, 64, 96)
+        (tmp_path / "net.pt2").rename(tmp_path / f"net.{suffix}")
     declared = {"resize": "stretch", "size": [64, 96], **UNIT}
     names = {"decoder": "label_logits", "classes": [f"label {place}" for place in range(7)], "input": declared}
     frames = [made_up(80, 70), made_up(64, 96, 1)]
@@ -214,7 +219,11 @@ def test_rows_with_a_decoder(tmp_path: Path) -> None:
         ({"options": {"a": 1}}, "no variants and no options"),
         ({"input": {"resize": "letterbox"}}, r"needs input\.size"),
         ({"input": {"crop": [3, 3]}}, r"input\.crop goes with input\.resize: shorter_side"),
-        ({"weights": "other.pt"}, "is neither TorchScript"),
+        ({"weights": "other.pt"}, r"other\.pt holds tensors or objects without the code of a network \(torch\.save\)"),
+        ({"weights": "empty.pt2"}, r"empty\.pt2 is an empty file: expected TorchScript"),
+        ({"weights": "cut.pt"}, r"cut\.pt is no archive of torch, or one that was cut short: expected TorchScript"),
+        ({"weights": "zip.pt"}, r"zip\.pt is an archive, but none of torch: expected TorchScript"),
+        ({"weights": "holes.pt"}, r"holes\.pt cannot be opened by torch "),
         ({"classes": ["a", "b"], "decoder": "label_logits"}, r"logits of shape \(1, 2\).*gave a tensor \(1, 3, 32"),
         ({"classes": ["a", "b"], "decoder": "semantic_logits"}, r"logits of shape \(1, 2, h, w\)"),
         ({"decoder": "semantic_map"}, r"expected class ids of shape \(1, 64, 64\), whole numbers, the network gave"),
@@ -228,6 +237,11 @@ def test_rows_with_a_decoder(tmp_path: Path) -> None:
 def test_what_does_not_fit_is_one_sentence(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     script(Pixels(), tmp_path)
     torch.save({"a": torch.zeros(2)}, tmp_path / "other.pt")
+    (tmp_path / "empty.pt2").touch()
+    (tmp_path / "cut.pt").write_bytes((tmp_path / "net.pt").read_bytes()[:900])
+    for name, member in (("zip", "a.txt"), ("holes", "net/constants.pkl")):
+        with zipfile.ZipFile(tmp_path / f"{name}.pt", "w") as archive:
+            archive.writestr(member, b"?")
     given = {"decoder": "label_logits", "classes": ["a", "b", "c"]} | changes
     with pytest.raises(InputError, match=words):
         predict(tmp_path, [made_up(64, 64)], **given)
