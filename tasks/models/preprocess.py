@@ -104,7 +104,7 @@ def check_input(settings: ModelInput) -> None:
         if settings.shorter_side is None:
             raise InputError("input.resize 'shorter_side' needs input.shorter_side: a number of pixels.")
         if settings.size is not None:
-            raise InputError("input.resize 'shorter_side' takes input.shorter_side and, maybe, input.crop; not size.")
+            raise InputError("input.resize 'shorter_side' takes input.shorter_side and input.crop, not size.")
         if settings.crop is not None and max(settings.crop) > settings.shorter_side:
             raise InputError(
                 f"input.crop {list(settings.crop)} is larger than the shorter side of {settings.shorter_side} px."

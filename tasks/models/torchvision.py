@@ -54,8 +54,8 @@ def check(model: Model) -> None:
             kind = {bool: "true or false", int: "a whole number", float: "a number"}[type(default)]
             raise InputError(f"options.{name}: expected {kind}, at least 0, got {value!r}.")
     settled = settle(model).input
-    check_input(settled)
     if network.score_threshold is None:
+        check_input(settled)
         _refuse_boxes(model)
         if network.task == "semantic" and settled.crop is not None:
             raise InputError(f"input.crop leaves parts of the frame unseen: remove it, {model.variant} maps all of it.")
@@ -64,8 +64,9 @@ def check(model: Model) -> None:
         raise InputError(f"{model.variant} suppresses within classes by itself: remove nms: {model.nms}.")
     wanted = network.input
     if (settled.resize, settled.size, settled.crop, settled.antialias) != (wanted.resize, wanted.size, None, False):
-        how = "stretch to [320, 320]" if wanted.size else "shorter_side, without crop or antialias"
-        raise InputError(f"{model.variant} resizes by itself: input.resize is {how}; shorter_side may differ.")
+        how = "stretch to [320, 320]" if wanted.size else "shorter_side, of any length, without crop or antialias"
+        raise InputError(f"{model.variant} resizes by itself: input.resize is {how}; remove what says otherwise.")
+    check_input(settled)
 
 
 def _refuse_boxes(model: Model) -> None:
@@ -80,8 +81,11 @@ def settle(model: Model) -> Model:
     if network is None:
         return model
     given = {name: getattr(model.input, name) for name in model.input.model_fields_set}
+    own = network.input
+    if given.get("resize", own.resize) != own.resize:  # sizes belong to how frames are resized
+        own = own.model_copy(update=dict.fromkeys(("size", "shorter_side", "longer_side_at_most", "crop")))
     changes: dict[str, Any] = {
-        "input": network.input.model_copy(update=given),
+        "input": own.model_copy(update=given),
         "options": {**network.options, **model.options},
     }
     for name in ("score_threshold", "nms_iou"):

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 from torchvision.models import WeightsEnum, get_model, get_model_weights
+from torchvision.transforms.functional import normalize, resize
 
 from tasks import models
 from tasks.errors import InputError
@@ -171,6 +172,20 @@ def test_stages_are_told_in_order(folder: Any) -> None:
         assert stages == ["preprocess", "infer", "postprocess"]
 
 
+def test_another_way_of_resizing_brings_its_own_sizes(folder: Any) -> None:
+    """As one who trained on stretched frames has them: the published crop is not in the way."""
+    given = model("resnet18", input={"resize": "stretch", "size": [64, 96]})
+    frame = made_up(120, 100)
+    (ours,) = models.load(given, folder=folder("resnet18"), device="cpu").predict([frame])
+    network = get_model("resnet18", weights=None).eval()
+    network.load_state_dict(saved("resnet18"))
+    sized = resize(torch.tensor(frame).permute(2, 0, 1), [64, 96], antialias=True).float() / 255
+    pixels = normalize(sized, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    with torch.inference_mode():
+        expected = network(pixels[None])[0].softmax(0).numpy()
+    np.testing.assert_allclose(ours.probabilities, expected, atol=1e-4)
+
+
 def test_label_names(folder: Any) -> None:
     described = models.describe(model("resnet18", classes="imagenet"), folder=folder("resnet18"))
     assert (described["label"][0], described["label"][999]) == ("tench", "toilet tissue")
@@ -186,7 +201,12 @@ def test_label_names(folder: Any) -> None:
         ({"options": {"detection": 3}}, "did you mean 'detections'"),
         ({"options": {"detections": 2.5}}, "options.detections: expected a whole number, at least 0, got 2.5"),
         ({"nms": "soft"}, "suppresses within classes by itself"),
-        ({"input": {"resize": "letterbox", "size": [320, 320]}}, "resizes by itself"),
+        ({"input": {"resize": "letterbox", "size": [320, 320]}}, "resizes by itself: input.resize is stretch to"),
+        (
+            {"variant": "retinanet_resnet50_fpn", "input": {"resize": "none"}},
+            "resizes by itself: input.resize is shorter",
+        ),
+        ({"variant": "retinanet_resnet50_fpn", "input": {"shorter_side": None}}, "needs input.shorter_side: a number"),
         ({"variant": "resnet18", "nms_iou": 0.3}, "finds no boxes: remove nms_iou"),
         ({"variant": "deeplabv3_resnet50", "input": {"crop": [64, 64]}}, "leaves parts of the frame unseen"),
         ({"weights": None}, "needs weights"),
