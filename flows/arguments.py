@@ -94,7 +94,7 @@ def parser() -> argparse.ArgumentParser:
     followed.add_argument("source", type=Path, metavar="IN", help="a video")
     followed.add_argument("target", type=Path, metavar="OUT.mp4", help="OUT.txt and OUT.json are put beside it")
     followed.add_argument("--model", metavar="M", help="its name in params; not needed where there is just one")
-    followed.add_argument("--log", action="store_true", help="the JSON says what was made of every box in every frame")
+    followed.add_argument("--log", action="store_true", help="add to the JSON, frame by frame, what became of each box")
     followed.add_argument("--force", action="store_true", help="write over what is there")
     _add_versions(add)
     look = of_run(add("scan", "Look once at what has arrived in footage.inbox, and say what accuracy to expect there."))

@@ -33,7 +33,7 @@ def write(run: Run, source: Path, target: Path, *, model: str | None, log: bool,
         source: a video.
         target: the annotated video; .txt and .json are put beside it. Written all three or none.
         model: its name in params; None where there is just one.
-        log: the JSON says what was made of every box in every frame.
+        log: the JSON says, frame by frame, what was made of every box that reached the tracker.
         force: whether the files may be there already.
 
     Raises:
@@ -47,10 +47,10 @@ def write(run: Run, source: Path, target: Path, *, model: str | None, log: bool,
     _check(source, made, force=force)
     described = models.describe(chosen, folder=run.params.folder)
     classes = described["object"]
-    if not classes:
-        raise InputError(f"The model {name} gives no boxes, so there is nothing to follow.")
-    if how.boxes == "masks" and "instance" not in described["tasks"]:
-        raise InputError(f"models.{name}: tracker.boxes is 'masks', but the model gives none: use 'model'.")
+    try:
+        tracking.check(how, described["tasks"])
+    except InputError as error:
+        raise InputError(f"models.{name}: {error}") from None
     facts = video.examine(source)
     outputs, sizes = _predicted(run, name, source, facts)
     given = [rows.followed(output, how, size=size) for output, size in zip(outputs, sizes, strict=True)]
@@ -66,7 +66,8 @@ def write(run: Run, source: Path, target: Path, *, model: str | None, log: bool,
         "frame_rate": round(float(facts.rate), 4),
         "model": name,
         "tracker": _told(how),
-        **tracks.document(boxes, classes, log=log),
+        **tracks.document(boxes, classes),
+        **(tracks.log(tracks.boxes(shown, ids, least_score=tracking.floor(how)), classes) if log else {}),
     }
     drawn = annotated.drawn(source, facts, [output.masks for output in outputs], boxes, classes)
     _write(made, drawn, facts, boxes, document)

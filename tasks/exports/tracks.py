@@ -101,13 +101,12 @@ def mot(frames: Sequence[Sequence[Box]]) -> str:
     return "".join(lines)
 
 
-def document(frames: Sequence[Sequence[Box]], classes: Mapping[int, str], *, log: bool) -> dict[str, Any]:
+def document(frames: Sequence[Sequence[Box]], classes: Mapping[int, str]) -> dict[str, Any]:
     """The tracks: id, class (the most frequent of its boxes), first and last frame (from 0), boxes, mean score.
 
     Args:
         frames: from `boxes`.
         classes: names by the model's class id.
-        log: add what was made of every box in every frame.
     """
     by_track: dict[int, list[tuple[int, Box]]] = {}
     for frame, here in enumerate(frames):
@@ -126,10 +125,13 @@ def document(frames: Sequence[Sequence[Box]], classes: Mapping[int, str], *, log
         }
         for track, held in sorted(by_track.items())
     ]
-    if not log:
-        return {"tracks": tracks}
+    return {"tracks": tracks}
+
+
+def log(frames: Sequence[Sequence[Box]], classes: Mapping[int, str]) -> dict[str, Any]:
+    """The association log: what was made of each box in each frame (from 0); arguments as of `document`."""
     said = [[_said(box, classes) for box in here] for here in frames]
-    return {"tracks": tracks, "log": [{"frame": frame, "boxes": here} for frame, here in enumerate(said)]}
+    return {"log": [{"frame": frame, "boxes": here} for frame, here in enumerate(said)]}
 
 
 def _said(box: Box, classes: Mapping[int, str]) -> dict[str, Any]:

@@ -146,12 +146,12 @@ def _described(model: Model, folder: Path, classes: pd.DataFrame) -> models.Desc
     """The model's classes and tasks.
 
     Raises:
-        InputError: it cannot be used, its class map names what is not there, or its tracker follows what it lacks.
+        InputError: it cannot be used, its class map names what is not there, or its tracker cannot follow it.
     """
     description = models.describe(model, folder=folder, classes=classes)
     models.check_class_map(model, description, classes)
-    if model.tracker is not None and model.tracker.boxes == "masks" and "instance" not in description["tasks"]:
-        raise InputError("tracker.boxes is 'masks', but the model gives none: use 'model'.")
+    if model.tracker is not None:
+        tracking.check(model.tracker, description["tasks"])
     return description
 
 

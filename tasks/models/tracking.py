@@ -7,7 +7,7 @@ import importlib
 import itertools
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,9 +26,10 @@ FRAMES_PER_SECOND: Final = 30.0
 frames, where by another the package would scale it. So a tracker does the same to a clip wherever it runs."""
 
 MINIMUM_SCORE: Final = 0.1
-"""Boxes below this never reach the tracker and have no id: ByteTrack's own floor for its second, low-score association
-(`det_thresh` 0.1 in the reference implementation). The `trackers` package has no such floor: without it the many boxes
-that detectors keep at 0.01 for the precision-recall curve would each be a candidate for every lost track."""
+"""Boxes below this (or below a lower threshold of params) never reach the tracker and have no id: ByteTrack's own floor
+for its second, low-score association (`det_thresh` 0.1 in the reference implementation). The `trackers` package has no
+such floor: without it the many boxes that detectors keep at 0.01 for the precision-recall curve would each be a
+candidate for every lost track."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,19 @@ Frame = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.i
 Image = npt.NDArray[np.uint8]
 
 
+def check(tracker: Tracker, tasks: Collection[str]) -> None:
+    """Refuse what cannot be done to the output of a model that does `tasks`.
+
+    Raises:
+        InputError: a setting that this tracker does not have, or nothing for it to follow.
+    """
+    settings(tracker)
+    if not {"detection", "instance"} & set(tasks):
+        raise InputError("tracker: the model gives no boxes, so there is nothing to follow: remove it.")
+    if tracker.boxes == "masks" and "instance" not in tasks:
+        raise InputError("tracker.boxes is 'masks', but the model gives none: use 'model'.")
+
+
 def settings(tracker: Tracker) -> dict[str, float | int]:
     """All settings of the tracker, those of params before the defaults.
 
@@ -110,7 +124,7 @@ def settings(tracker: Tracker) -> dict[str, float | int]:
     given = tracker.model_dump(exclude={"name", "boxes", "smooth"}, exclude_none=True)
     for name in given:
         if name not in kind.defaults:
-            raise InputError(f"The tracker {tracker.name} has no setting '{name}'; it has {', '.join(kind.defaults)}.")
+            raise InputError(f"tracker: {tracker.name} has no setting '{name}'; it has {', '.join(kind.defaults)}.")
     return {**kind.defaults, **given}
 
 
@@ -120,6 +134,13 @@ def starting_score(tracker: Tracker) -> float:
     return float(known.get("track_activation_threshold", known.get("high_conf_det_threshold", 0)))
 
 
+def floor(tracker: Tracker) -> float:
+    """The score that a box needs to reach the tracker."""
+    known = settings(tracker)
+    thresholds = ("track_activation_threshold", "high_conf_det_threshold")
+    return min(MINIMUM_SCORE, *(float(known[name]) for name in thresholds if name in known))
+
+
 def looks_at_frames(tracker: Tracker) -> bool:
     """Whether the tracker needs the frames that the detector saw, beside its boxes."""
     return TRACKERS[tracker.name].pixels
@@ -127,7 +148,7 @@ def looks_at_frames(tracker: Tracker) -> bool:
 
 def fingerprint(tracker: Tracker) -> dict[str, str | int]:
     """What decides ids and boxes of the tracks of stored detections."""
-    own: dict[str, float | int | str] = {**settings(tracker), "minimum_score": MINIMUM_SCORE, "boxes": tracker.boxes}
+    own: dict[str, float | int | str] = {**settings(tracker), "minimum_score": floor(tracker), "boxes": tracker.boxes}
     if tracker.smooth:  # parts from before there was smoothing keep their keys
         own["smooth"] = tracker.smooth
     return {
@@ -178,13 +199,14 @@ class ClipTracker:
     def __init__(self, tracker: Tracker) -> None:
         """Arguments and errors as of `track`."""
         self._online = _Online(tracker)
+        self._floor = floor(tracker)
         self._numbers: dict[int, int] = {}
 
     def update(self, frame: Frame, image: Image | None = None) -> pd.arrays.IntegerArray:
         """The ids (N,) of the next frame's detections; `image` for a tracker that looks at frames."""
         boxes, scores, _ = frame
         ids = np.zeros(len(boxes), dtype=np.int64)
-        given = np.flatnonzero(scores >= MINIMUM_SCORE)
+        given = np.flatnonzero(scores >= self._floor)
         found = self._online.update(boxes[given], scores[given], image)
         for row, number in sorted((int(given[row]), number) for row, number in found):
             ids[row] = self._numbers.setdefault(number, len(self._numbers) + 1)

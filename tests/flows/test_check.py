@@ -101,6 +101,14 @@ def test_check_says_which_slice_the_data_set_lacks(
             {"bad": python("German")},
             "models.bad: class_map: none of the model's classes (Auto) is called as one of the",
         ),
+        (
+            {"bad": python("roads") | {"tracker": {"name": "sort"}}},
+            "models.bad: tracker: the model gives no boxes, so there is nothing to follow: remove it.",
+        ),
+        (
+            {"bad": python("Steady") | {"tracker": {"name": "sort", "direction_consistency_weight": 0.3}}},
+            "models.bad: tracker: sort has no setting 'direction_consistency_weight'; it has track",
+        ),
         ({"bad": python("roads")}, "No model has a task that the data set has truth for"),
         (
             {"bad": python("Steady") | {"class_map": {"car": "lorry"}}},

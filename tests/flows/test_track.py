@@ -97,6 +97,11 @@ class Hidden:
             found.append({"boxes": [[4, 4, 20, 20]][:there], "scores": [0.9][:there], "class_ids": [0][:there]})
             self.seen += 1
         return found
+
+def faint(frames):
+    boxes = [[4, 4, 20, 20], [30, 4, 46, 20], [30, 26, 46, 42]]
+    return [{"boxes": boxes, "scores": [0.9, 0.2, 0.05], "class_ids": [0, 0, 0]} for _ in frames]
+faint.classes = {"object": {0: "car"}}
 """
 
 
@@ -129,6 +134,13 @@ def test_the_tracker_follows_masks_where_params_say_so(project: Path) -> None:
     document = json.loads((project / "out.json").read_text())
     assert [(track["n_boxes"], track["mean_score"]) for track in document["tracks"]] == [(COUNT, 0.9), (COUNT, 0.8)]
     assert document["tracker"]["boxes"] == "masks"
+
+
+def test_the_log_tells_of_each_box_that_reached_the_tracker(project: Path) -> None:
+    python(project, "faint", name="bytetrack")
+    assert run("in.mp4", "out.mp4", "--log") == 0
+    log = json.loads((project / "out.json").read_text())["log"]
+    assert [[(box["id"], box["score"]) for box in entry["boxes"]] for entry in log] == [[(1, 0.9), (None, 0.2)]] * COUNT
 
 
 def test_masks_cannot_be_followed_where_the_model_gives_none(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

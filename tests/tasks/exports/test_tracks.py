@@ -61,14 +61,12 @@ def test_mot_text_counts_frames_from_one(frames: list[list[tracks.Box]]) -> None
     ]
 
 
-def test_the_document_sums_up_tracks_and_logs_boxes_on_request(frames: list[list[tracks.Box]]) -> None:
-    plain = tracks.document(frames, CLASSES, log=False)
-    assert plain["tracks"] == [
+def test_the_document_sums_up_tracks_and_the_log_tells_of_boxes(frames: list[list[tracks.Box]]) -> None:
+    assert tracks.document(frames, CLASSES)["tracks"] == [
         {"id": 1, "class": "car", "first_frame": 0, "last_frame": 3, "n_boxes": 3, "gaps": 1, "mean_score": 0.9},
         {"id": 2, "class": "bus", "first_frame": 1, "last_frame": 3, "n_boxes": 3, "gaps": 0, "mean_score": 0.65},
     ]
-    assert "log" not in plain
-    log = tracks.document(frames, CLASSES, log=True)["log"]
+    log = tracks.log(frames, CLASSES)["log"]
     assert [entry["frame"] for entry in log] == [0, 1, 2, 3]
     assert log[2]["boxes"] == [
         {"id": 2, "state": "followed", "class": "bus", "score": 0.9, "box": [2.0, 2.0, 22.5, 12.0]}

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from tasks.errors import InputError
 from tasks.models import DECISIVE, MODELS, settle
 from tasks.models.torchvision_networks import NETWORKS
+from tasks.models.tracking import TRACKERS
 from tasks.models.wording import settings
 from tasks.params import Model, ModelInput
 
@@ -59,6 +60,19 @@ def test_defaults_are_those_of_the_page(variant: str) -> None:
         assert f"`{name}` {str(value).lower() if isinstance(value, bool) else format(value, 'g')}" in row
     if settled.input.resize == "shorter_side" and "the same" not in row:
         assert f"shorter side {settled.input.shorter_side}" in row
+
+
+def test_settings_of_trackers_are_those_of_the_page() -> None:
+    rows = {
+        row[0].strip("`"): row[1:-1]
+        for row in re.findall(r"^\| (`[a-z_]+`) " + r"\| ([^|]*) ?" * 4 + r"\|(.*)$", PAGE, re.M)
+    }
+    (header,) = re.findall(r"^\| setting .*$", PAGE, re.M)
+    names = re.findall(r"`([a-z]+)`", header)
+    assert names == list(TRACKERS)
+    for place, name in enumerate(names):
+        told = {setting: row[place].strip() for setting, row in rows.items() if row[place].strip()}
+        assert told == {setting: format(value, "g") for setting, value in TRACKERS[name].defaults.items()}
 
 
 def test_the_sentence_names_everything() -> None:

@@ -39,6 +39,13 @@ def test_objects_keep_their_ids_and_faint_boxes_have_none() -> None:
         assert found[3:] == ([2, 1] if t % 2 else [1, 2])
 
 
+def test_a_threshold_below_the_floor_is_meant() -> None:
+    faint = [frame((50.0 + 2 * t, 50.0, 0.06, 0), (50.0, 90.0, 0.04, 0)) for t in range(5)]
+    low = Tracker(track_activation_threshold=0.05, high_conf_det_threshold=0.05)
+    assert ids(track([faint], tracker=low)) == [[[1, None]] * 5]
+    assert ids(track([faint], tracker=Tracker())) == [[[None, None]] * 5]
+
+
 def test_every_clip_starts_afresh_and_repeats_to_the_digit() -> None:
     alone = ids(track([walkers()], tracker=Tracker()))
     assert ids(track([walkers(), walkers(), walkers()], tracker=Tracker())) == alone * 3
