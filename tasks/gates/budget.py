@@ -67,6 +67,10 @@ def _place(params: Params, gate: Gate, where: str) -> tuple[str, int]:
         raise InputError(f"{where}: {gate.metric} is of whole frames, expected no task, family, slice or class.")
     if gate.max_drop is not None or gate.against == "clean":
         raise InputError(f"{where}: {gate.metric} takes max_ratio with against: baseline, expected no max_drop.")
+    wrong, right = ("max", "min") if gate.metric in latency.HIGHER_IS_BETTER else ("min", "max")
+    if getattr(gate, wrong) is not None:
+        better = "more" if right == "min" else "less"
+        raise InputError(f"{where}: of {gate.metric} {better} is better, expected {right}, got {wrong}.")
     if gate.corruption in (None, tables.CLEAN) and gate.severity in (None, 0):
         return tables.CLEAN, 0
     measured = params.latency.asked() if params.latency is not None else ()

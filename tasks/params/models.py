@@ -7,6 +7,8 @@ from pydantic import Field, field_validator, model_validator
 
 from tasks.params.section import Name, Section
 
+_Positive = Annotated[float, Field(gt=0)]
+
 
 class ModelInput(Section):
     """How a frame becomes a network's input."""
@@ -20,7 +22,7 @@ class ModelInput(Section):
     channels: Literal["rgb", "bgr"] = "rgb"
     scale: float = Field(1.0, gt=0)  # multiplies uint8 values
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    std: tuple[_Positive, _Positive, _Positive] = (1.0, 1.0, 1.0)
     pad: int = Field(114, ge=0, le=255)
     # Each frame as overlapping tiles of this height and width, each of them put through all of the above on its own.
     tile: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] | None = None

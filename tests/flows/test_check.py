@@ -90,6 +90,12 @@ def test_check_says_which_slice_the_data_set_lacks(
     assert "Traceback" not in err
 
 
+def test_a_budget_that_nothing_will_be_measured_for(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny.change(path, latency=None, gates=[{"metric": "latency_p95_ms", "max": 50}])
+    assert cli.main(["check"]) == 2
+    assert "gates, rule 1: latency_p95_ms is measured where params say `latency`: give it" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("models", "told"),
     [

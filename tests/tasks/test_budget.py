@@ -141,6 +141,9 @@ def test_a_measured_cell_is_judged_where_a_rule_names_it():
         ({"metric": "latency_p50_ms", "family": "weather", "max": 9}, "no task, family, slice or class"),
         ({"metric": "latency_p50_ms", "against": "baseline", "max_drop": 9}, "takes max_ratio"),
         ({"metric": "map", "against": "baseline", "max_ratio": 1.2}, "expected max_drop for map"),
+        ({"metric": "latency_p95_ms", "min": 9}, "of latency_p95_ms less is better, expected max, got min"),
+        ({"metric": "peak_memory_mb", "min": 9}, "of peak_memory_mb less is better, expected max, got min"),
+        ({"metric": "frames_per_s", "max": 9}, "of frames_per_s more is better, expected min, got max"),
         ({"metric": "latency_p90_ms", "max": 9}, "did you mean 'latency_p"),
     ],
 )

@@ -75,6 +75,10 @@ def test_what_imitates_a_shift_is_spaced_alike_and_may_be_left_out_of_a_part_of_
         ({"run": {"bach_size": 1}}, "unknown key 'run.bach_size'; did you mean 'batch_size'"),
         ({"models": {"a": {"adapter": "x", "weights": "w", "score_treshold": 1}}}, "did you mean 'score_threshold'"),
         ({"models": {"a": {"adapter": "x", "weights": "w", "input": {"siz": 1}}}}, "did you mean 'size'"),
+        (
+            {"models": {"a": {"adapter": "x", "weights": "w", "input": {"std": [0, 1, 1]}}}},
+            r"'models\.a\.input\.std\.0': .*greater than 0, got 0",
+        ),
         ({"gates": [{"metric": "map", "mn": 1}]}, "did you mean 'min'"),
         ({"gates": [{"metric": "map"}]}, "exactly one of min, max, max_drop"),
         ({"gates": [{"metric": "map", "max_drop": 0.1}]}, "max_drop and against go together"),
