@@ -12,7 +12,6 @@ from tasks.layout import Layout
 from tasks.metrics.predictions import facts
 from tasks.metrics.score import check_tasks
 from tasks.metrics.truth import KINDS, load
-from tasks.models.wording import settings
 from tasks.params import Params
 
 
@@ -40,9 +39,7 @@ def examine(run: Run) -> Iterator[str]:
         inference.try_models(work)
         yield f"models: {', '.join(params.models)} fit the data set"
         yield from _meeting_truth(work)
-        for name, model in params.models.items():
-            described = work.descriptions[name]
-            told = settings(model, tasks=described["tasks"], prepared=described.get("frames", ""))
+        for name, told in work.settings.items():
             yield f"model {name}: {told}"
         if work.recordings:
             inference.check_recorded(work)

@@ -254,6 +254,7 @@ FACTS = {
     "date": "2026-11-21T06:00:00+00:00",
     "command": "stormglass publish",
     "versions": {"torch": "2.15.0"},
+    "models": dict.fromkeys(("crossing-v1", "crossing-v2"), "small; frames as they are; boxes above 0.01"),
 }
 
 

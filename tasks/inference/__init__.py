@@ -106,7 +106,7 @@ def run_all(work: Plan, *, done: Callable[[Part], None]) -> None:
 def finish(work: Plan) -> list[Failed]:
     """Link what params name into predictions/ and note the facts of the run; the parts that are missing."""
     failed = results.link(work)
-    facts.write(work.layout.run_facts, devices=work.devices, folder=work.params.folder)
+    facts.write(work.layout.run_facts, devices=work.devices, folder=work.params.folder, models=work.settings)
     return failed
 
 

@@ -8,6 +8,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,17 +20,19 @@ PACKAGES: Final = (
 _WRITTEN: Final = (":(exclude)dvc.lock", ":(exclude)reports")
 
 
-def write(path: Path, *, devices: tuple[str, ...], folder: Path) -> None:
+def write(path: Path, *, devices: tuple[str, ...], folder: Path, models: Mapping[str, str]) -> None:
     """Write the facts to `path`, whole or not at all.
 
     Args:
         path: `Layout.run_facts`.
         devices: one a worker.
         folder: of params.yaml; its git commit is noted, where it has one.
+        models: what each is given and what is kept of its output, in words.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(gather(devices=devices, folder=folder), indent=1) + "\n", encoding="utf-8")
+    told = {**gather(devices=devices, folder=folder), "models": models}
+    temporary.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     temporary.replace(path)
 
 

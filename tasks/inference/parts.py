@@ -111,6 +111,7 @@ class Plan:
         looks: what sampled frames look like, of every cell that a model is run on: where all predictions are recorded,
             no pixel is read.
         away: the models that run elsewhere.
+        settings: by model, what becomes of a frame and of the output, in words.
     """
 
     params: Params
@@ -125,6 +126,7 @@ class Plan:
     messages: dict[str, str] = field(default_factory=dict)
     looks: list[tuple[CorruptionChoice, Shard, Look]] = field(default_factory=list)
     away: frozenset[str] = frozenset()
+    settings: dict[str, str] = field(default_factory=dict)
 
     @property
     def n_parts(self) -> int:

@@ -16,6 +16,7 @@ from tasks.inference.parts import Cell, Part, Plan, Unit
 from tasks.inference.shards import Shard
 from tasks.layout import Layout, slug
 from tasks.models import elsewhere, recorded, tracking
+from tasks.models.wording import settings
 from tasks.params import CorruptionChoice, Model, Params, Tracker
 from tasks.store import Store, part_key
 
@@ -106,7 +107,18 @@ def make(params: Params, layout: Layout, *, devices: tuple[str, ...]) -> Plan:
         units = [*units[: -len(devices)], *last]
     away = frozenset(name for name, model in params.models.items() if elsewhere.is_there(model))
     return Plan(
-        params, layout, store, devices, fingerprints, descriptions, cells, units, recordings, looks=taken, away=away
+        params,
+        layout,
+        store,
+        devices,
+        fingerprints,
+        descriptions,
+        cells,
+        units,
+        recordings,
+        looks=taken,
+        away=away,
+        settings={name: settings(model, descriptions[name]) for name, model in params.models.items()},
     )
 
 

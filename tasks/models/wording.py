@@ -1,10 +1,9 @@
 """What becomes of a frame in a model and of its output, in one sentence for people."""
 
-from collections.abc import Collection
 from typing import Final
 
 from tasks.models import settle
-from tasks.models.decoders import DECODERS
+from tasks.models.outputs import Description
 from tasks.params import Model, ModelInput
 
 _AS_GIVEN: Final = ("python", "recorded", "rekognition")
@@ -19,24 +18,24 @@ _RESIZES: Final = {
 _SUPPRESSIONS: Final = {"class_wise": "class-wise", "agnostic": "class-agnostic", "soft": "soft"}
 
 
-def settings(model: Model, *, tasks: Collection[str], prepared: str = "") -> str:
+def settings(model: Model, described: Description) -> str:
     """The adapter, how frames are prepared and what is kept of the output, as settled: all that has an effect.
 
     Args:
         model: Its params.
-        tasks: What it does.
-        prepared: How its own files have frames prepared, where they say (`frames` of its description).
+        described: What it does, and how its own files have frames prepared, where they say (`tasks`, `frames`).
 
     Example:
-        >>> settings(Model(adapter="classical", variant="kmeans", options={"clusters": 3}), tasks=["semantic"])
+        >>> given = Model(adapter="classical", variant="kmeans", options={"clusters": 3})
+        >>> settings(given, {"tasks": ["semantic"]})
         'classical kmeans (clusters 3, smooth_px 1.5); frames as they are'
     """
     ready = settle(model)
     options = ", ".join(f"{name} {_value(value)}" for name, value in ready.options.items())
     head = " ".join(filter(None, [ready.adapter, ready.variant, ready.decoder])) + (f" ({options})" if options else "")
-    finds = not {"detection", "instance"}.isdisjoint(tasks)
+    finds = not {"detection", "instance"}.isdisjoint(described["tasks"])
     kept = f"{_boxes(ready) if finds else ''}{_labels(ready)}{_merged(ready) if finds else ''}{_tracks(ready)}"
-    return f"{head}; {_frames(ready.input, prepared)}{kept}"
+    return f"{head}; {_frames(ready.input, described.get('frames', ''))}{kept}"
 
 
 def _frames(given: ModelInput, prepared: str) -> str:
@@ -73,15 +72,17 @@ def _boxes(model: Model) -> str:
 
 
 def _suppressed(model: Model) -> str:
-    decoder = DECODERS.get(model.decoder or "")
     if model.adapter == "classical":
         return ""
     if model.adapter == "transformers":
         return ", none suppressed"
     if model.adapter == "ultralytics" and model.options.get("end2end"):
         return f", as the network gives them{', one class each' if model.nms == 'agnostic' else ''}"
-    if decoder is not None and decoder.suppressed:
-        return ", as the network gives them"
+    if model.decoder is not None:
+        from tasks.models.decoders import DECODERS  # loads torch, as the adapters that have decoders do
+
+        if DECODERS[model.decoder].suppressed:
+            return ", as the network gives them"
     at = f"of sigma {model.nms_sigma:g}" if model.nms == "soft" else f"at IoU {model.nms_iou:g}"
     return f", {_SUPPRESSIONS[model.nms]} suppression {at}"
 

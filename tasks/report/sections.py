@@ -43,8 +43,8 @@ def header(
         "models": [
             {
                 "name": name,
-                "adapter": model.adapter,
-                "weights": model.weights_path.name or model.variant or "no weights",
+                "adapter": " ".join(filter(None, [model.adapter, model.variant, model.decoder])),
+                "weights": model.weights_path.name or "no weights",
                 "baseline": name == params.baseline,
                 "verdict": outcomes.get(name),
             }

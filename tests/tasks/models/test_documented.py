@@ -26,7 +26,7 @@ EXAMPLES = {
 def test_examples_are_taken(name: str) -> None:
     model = Model.model_validate(EXAMPLES[name])
     MODELS[model.adapter].check(model)
-    assert settings(model, tasks=["detection"]).startswith(model.adapter)
+    assert settings(model, {"tasks": ["detection"]}).startswith(model.adapter)
 
 
 def test_every_adapter_is_documented_and_most_have_an_example() -> None:
@@ -88,13 +88,13 @@ def test_the_sentence_names_everything() -> None:
     model = Model.model_validate(
         {"adapter": "onnx", "decoder": "yolox", "input": declared, "score_threshold": 0.1, "nms": "soft"}
     )
-    assert settings(model, tasks=["detection"]) == (
+    assert settings(model, {"tasks": ["detection"]}) == (
         "onnx yolox; frames in tiles of 200x300 px that overlap by 0.25, letterboxed at the top left of 320x416 px, "
         "padded with 114, BGR, times 0.5, less (1, 2, 3) over (1, 1, 1); boxes above 0.1, soft suppression of sigma "
         "0.5; across tiles class-wise suppression at IoU 0.65"
     )
     labeller = Model(adapter="torchvision", variant="resnet18")
-    assert settings(labeller, tasks=["classification"]) == (
+    assert settings(labeller, {"tasks": ["classification"]}) == (
         "torchvision resnet18; frames resized to a shorter side of 256 px, cropped to 224x224 px, antialiased, "
         "times 0.00392157, less (0.485, 0.456, 0.406) over (0.229, 0.224, 0.225)"
     )
@@ -182,7 +182,7 @@ EFFECTS = {
 @pytest.mark.parametrize("name", EFFECTS)
 def test_the_sentence_names_every_setting_that_has_an_effect_and_no_other(name: str) -> None:
     given, tasks, effective = EFFECTS[name]
-    before = settings(Model.model_validate(given), tasks=tasks)
+    before = settings(Model.model_validate(given), {"tasks": tasks})
     named = set()
     for field, value in (OTHER | OTHER_INPUT).items():
         other = {field: value} if field in OTHER else {"input": given.get("input", {}) | {field: value}}
@@ -191,7 +191,7 @@ def test_the_sentence_names_every_setting_that_has_an_effect_and_no_other(name: 
             MODELS[model.adapter].check(model)
         except (ValidationError, InputError):  # what is refused has no effect
             continue
-        if settings(model, tasks=tasks) != before:
+        if settings(model, {"tasks": tasks}) != before:
             named.add(field)
     assert named == set(effective.split())
 
@@ -201,12 +201,12 @@ def test_no_setting_is_left_out_of_the_sentence() -> None:
     assert OTHER_INPUT.keys() == ModelInput.model_fields.keys()
     assert {field for _, _, effective in EFFECTS.values() for field in effective.split()} == {*OTHER, *OTHER_INPUT}
     head = Model(adapter="onnx", variant="any", decoder="ssd", options={"level": 3})
-    assert settings(head, tasks=MAP) == "onnx any ssd (level 3); frames as they are"
+    assert settings(head, {"tasks": MAP}) == "onnx any ssd (level 3); frames as they are"
 
 
 def test_a_head_without_suppression_is_said_to_be_one() -> None:
     given = {"adapter": "ultralytics", "weights": "yolo26n.pt"}
     usual = Model.model_validate({**given, "options": {"trust_pickle": True}})
-    assert settings(usual, tasks=["detection"]).endswith("boxes above 0.01, class-wise suppression at IoU 0.7")
+    assert settings(usual, {"tasks": ["detection"]}).endswith("boxes above 0.01, class-wise suppression at IoU 0.7")
     own = Model.model_validate({**given, "options": {"trust_pickle": True, "end2end": True}})
-    assert settings(own, tasks=["detection"]).endswith("boxes above 0.01, as the network gives them")
+    assert settings(own, {"tasks": ["detection"]}).endswith("boxes above 0.01, as the network gives them")

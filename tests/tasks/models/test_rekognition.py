@@ -471,7 +471,7 @@ def test_settings_that_cannot_be_followed(changes: dict[str, Any], told: str) ->
 
 
 def test_the_sentence_for_people() -> None:
-    assert settings(model(), tasks=["detection"]) == (
+    assert settings(model(), {"tasks": ["detection"]}) == (
         "rekognition detection (start True, stop_after True, wait_minutes 30, min_inference_units 1, attempts 8, "
         "max_side_px 4096, max_bytes 4000000); frames as they are; labels above 0.5"
     )

@@ -62,6 +62,6 @@ def test_it_is_hashed_and_printed():
     assert fingerprint(Tracker(smooth=0)) == fingerprint(Tracker())
     assert len({fingerprint(Tracker(smooth=share))["settings"] for share in (0, 0.5, 0.6)}) == 3
     model = Model(adapter="classical", variant="otsu", tracker=Tracker(smooth=0.6))
-    told = settings(model, tasks=["detection"])
+    told = settings(model, {"tasks": ["detection"]})
     assert told.endswith("; boxes of tracks smoothed, 0.6 of the one before")
-    assert "smoothed" not in settings(model.model_copy(update={"tracker": Tracker()}), tasks=["detection"])
+    assert "smoothed" not in settings(model.model_copy(update={"tracker": Tracker()}), {"tasks": ["detection"]})

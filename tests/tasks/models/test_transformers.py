@@ -225,12 +225,12 @@ def test_classes_are_those_of_the_config_unless_params_name_them(root: Path) -> 
 def test_the_sentence_says_how_the_directory_prepares_frames(root: Path) -> None:
     given = model("detr", score_threshold=0.2, input={"tile": [300, 200]})
     described = models.describe(given, folder=root)
-    assert settings(model("detr", score_threshold=0.2), tasks=described["tasks"], prepared=described["frames"]) == (
+    assert settings(model("detr", score_threshold=0.2), described) == (
         "transformers; frames by DetrImageProcessor: resized to a shorter side of 128 px, the longer at most 160, "
         "bilinear, times 0.00392157, less (0.485, 0.456, 0.406) over (0.229, 0.224, 0.225); boxes above 0.2, "
         "none suppressed"
     )
-    tiled = settings(given, tasks=described["tasks"], prepared=described["frames"])
+    tiled = settings(given, described)
     assert "frames in tiles of 200x300 px that overlap by 0.2, by DetrImageProcessor: resized" in tiled
 
 
