@@ -18,4 +18,6 @@ def write(run: Run, path: Path, *, model: str | None, corruption: str | None, se
     left_out = (
         f"; {len(cells) - len(there)} cell(s) without predictions are left out" if len(there) < len(cells) else ""
     )
-    return f"Wrote {count} rows of {len(there)} cell(s) to {path}{left_out}."
+    maps = listing.with_maps(run.layout, [cell.model for cell in there])
+    unlisted = f"; label maps have no rows, so those of {', '.join(maps)} are left out" if maps else ""
+    return f"Wrote {count} rows of {len(there)} cell(s) to {path}{left_out}{unlisted}."

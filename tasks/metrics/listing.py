@@ -61,11 +61,7 @@ def listed(params: Params, layout: Layout, requests: Iterable[Request]) -> Itera
     Raises:
         InputError: a table is missing or unreadable.
     """
-    path = layout.predictions / "models.json"
-    try:
-        described = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"Expected the models' facts at {path} ({error}): run `stormglass infer` first.") from None
+    described = _described(layout)
     table = tables.read("classes", layout.tables / "classes.parquet")
     classes: dict[str, dict[int, str]] = {kind: {} for kind in ("object", "semantic", "label")}
     for kind, class_id, name in zip(table["kind"], table["class_id"], table["name"], strict=True):
@@ -79,6 +75,25 @@ def listed(params: Params, layout: Layout, requests: Iterable[Request]) -> Itera
             if len(strange):
                 raise InputError(f"{file}: frame {strange.iloc[0]} is not in the tables: run `stormglass infer` again.")
             yield _rows(part, frames, request, names)
+
+
+def with_maps(layout: Layout, models: Iterable[str]) -> list[str]:
+    """Those of `models` that give label maps.
+
+    Raises:
+        InputError: as `listed`.
+    """
+    described = _described(layout)
+    return [name for name in dict.fromkeys(models) if "semantic" in described.get(name, {}).get("tasks", ())]
+
+
+def _described(layout: Layout) -> dict[str, Any]:
+    path = layout.predictions / "models.json"
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"Expected the models' facts at {path} ({error}): run `stormglass infer` first.") from None
+    return found
 
 
 def write(path: Path, chunks: Iterable[pd.DataFrame]) -> int:

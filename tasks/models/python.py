@@ -98,6 +98,11 @@ def load(model: Model, *, weights: Path, device: str, threads: int | None) -> "P
     described = _described(found, name)
     parameters = inspect.signature(found).parameters
     if "device" not in parameters:
+        if inspect.isclass(found):
+            raise InputError(
+                f"{name} is a class: expected its __init__ to take `device` (what it makes is called with frames), or "
+                "the name of an instance."
+            )
         if model.options:
             raise InputError(f"options reach a factory alone: give {name} a parameter `device`, or remove them.")
         return PythonModel(found, described, name)

@@ -155,7 +155,7 @@ def worth(points: Sequence[Point], metric: str) -> figures.Figure:
         height=240,
         margin={"l": 44, "r": 10, "t": 8, "b": 40},
         xaxis={"title": {"text": "p50 latency, ms a frame"}, "range": [0, round(1.1 * high, 3)], "zeroline": False},
-        yaxis={"title": {"text": figures.escaped(metric)}, "range": [0, round(min(1.04, 1.1 * top), 4)]},
+        yaxis={"title": {"text": figures.escaped(metric)}, "range": [0, round(min(1.04, 1.1 * top), 4) or 1]},
     )
     return figures.plain(figure)
 

@@ -74,7 +74,7 @@ def _point(place: int, model: str, kept: Figure, own: pd.DataFrame, confidence: 
 
 def _takeaway(points: Sequence[Point], rows: Mapping[str, pd.DataFrame], metric: str, confidence: float) -> str:
     """Which model is the fastest, as far as frame by frame they are told apart, and which the best under corruption."""
-    fast, best = min(points, key=lambda p: p.ms.value), max(points, key=lambda p: p.worth.value)
+    fast, best = min(points, key=lambda p: p.ms.value), max(points, key=lambda p: (_shown(p), -p.ms.value))
     as_fast = [
         point.model
         for point in points
@@ -82,6 +82,9 @@ def _takeaway(points: Sequence[Point], rows: Mapping[str, pd.DataFrame], metric:
     ]
     costs = [_cost(point) for point in (fast, best)]
     worth = [wording.number(point.worth.value) for point in (fast, best)]
+    if len({_shown(point) for point in points}) == 1:
+        speed = f"{fast.model} is the fastest" if as_fast == [fast.model] else "none is told apart as faster"
+        return f"Under corruption all are worth the same ({metric} {worth[0]}); {speed} ({costs[0]})."
     if best.model not in as_fast:
         return (
             f"{fast.model} is the fastest ({costs[0]}, {metric} {worth[0]}), {best.model} the best under corruption"
@@ -90,6 +93,11 @@ def _takeaway(points: Sequence[Point], rows: Mapping[str, pd.DataFrame], metric:
     if as_fast == [best.model]:
         return f"{best.model} is both the fastest ({costs[1]}) and the best under corruption ({worth[1]})."
     return f"{best.model} is the best under corruption ({worth[1]}), and none is told apart as faster ({costs[1]})."
+
+
+def _shown(point: Point) -> float:
+    """What it is worth, as far as it is shown."""
+    return round(point.worth.value, 3)
 
 
 def _cost(point: Point) -> str:

@@ -13,6 +13,14 @@ from tasks.layout import Layout
 from tests import tiny
 
 
+ROADS = """
+import numpy as np
+def roads(frames):
+    return [{"label_map": np.zeros(frame.shape[:2], int)} for frame in frames]
+roads.classes = {"semantic": {0: "road"}}
+"""
+
+
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run with a recorded model of its own words; clips of four frames."""
@@ -134,3 +142,13 @@ def test_labels_and_tracks_are_rows_too(path: Path) -> None:
     label = found.iloc[-1]
     assert (label["kind"], label["class"], label["score"], label["clip"]) == ("label", "dark", 0.625, "clip-1")
     assert inference.plan(tiny.change(path), layout).n_missing == 0
+
+
+def test_label_maps_that_are_not_listed_are_said(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (path.parent / "maps_listed.py").write_text(ROADS)
+    tiny.change(path, models={"roads": {"adapter": "python", "weights": "python:maps_listed:roads"}}, corruptions={})
+    assert cli.main(["infer"]) == 0
+    capsys.readouterr()
+    assert cli.main(["predictions", "--to", "all.csv"]) == 0
+    told = "Wrote 0 rows of 1 cell(s) to all.csv; label maps have no rows, so those of roads are left out.\n"
+    assert capsys.readouterr().out == told

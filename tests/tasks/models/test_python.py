@@ -48,6 +48,9 @@ def nothing(frames): return None
 nothing.classes = {"object": {0: "a"}}
 def unnamed(frames): return []
 def factory(device): return device
+class Lone:
+    classes = {"object": {0: "a"}}
+    def __call__(self, frames): return []
 factory.classes = {"object": {0: "a"}}
 def writes(frames): frames[0][:] = 0
 writes.classes = {"object": {0: "a"}}
@@ -191,6 +194,7 @@ def test_what_is_built_into_python_needs_a_version(folder: Path) -> None:
         ("unnamed", {}, "should carry `classes`"),
         ("ids", {}, "ids of object classes are whole numbers from 0, got 'a'"),
         ("wrong_task", {}, "task detection needs classes of kind object"),
+        ("Lone", {}, "python:.*:Lone is a class: expected its __init__ to take `device`"),
         ("factory", {}, "expected a callable from it, got 'cpu'"),
         ("detect", {"options": {"level": 3}}, "options reach a factory alone"),
         ("Everything", {"options": {"depth": 3}}, "unexpected keyword argument 'depth'"),

@@ -26,10 +26,10 @@ def params(models=("crossing-v1", "crossing-v2"), rules=RULES, **measured):
     return report_factory.parse({**made, "latency": {"cells": ["fog 3"], **measured}})
 
 
-def section(run=None, table=None, charts=None, tasks=TASKS):
+def section(run=None, table=None, charts=None, tasks=TASKS, scores=None):
     run = run or params()
     table = latency_factory.table(list(run.models), cells=CELLS) if table is None else table
-    scores = report_factory.scores(run, tasks=list(tasks))
+    scores = report_factory.scores(run, tasks=list(tasks)) if scores is None else scores
     judged = gates.evaluate(run, scores, table)
     return latency.latency(run, scores, table, judged, {} if charts is None else charts)
 
@@ -144,6 +144,18 @@ def test_worth_against_cost_needs_two_models():
     assert "crossing-v1 is the fastest" in found[0]["takeaway"]
     assert "crossing-v2 the best under corruption" in found[0]["takeaway"]
     assert section(params(["alone"], rules=()))["accuracy"] == []
+
+
+def test_models_that_are_worth_the_same_are_not_ranked():
+    run = params(["crossing-v1", "crossing-v2"], rules=())
+    scores = report_factory.scores(run, tasks=["detection"])
+    scores = scores.assign(value=scores["value"].where(scores["metric"] != "mpc", 0.0001))
+    charts: dict = {}
+    (card,) = section(run, scores=scores, charts=charts)["accuracy"]
+    assert card["takeaway"].startswith("Under corruption all are worth the same (mPC (mAP) 0.000); ")
+    scores = scores.assign(value=scores["value"].where(scores["metric"] != "mpc", 0.0))
+    section(run, scores=scores.assign(low=0.0, high=0.0), charts=charts)
+    assert charts["latency-accuracy-detection"]["layout"]["yaxis"]["range"] == [0, 1]
 
 
 def test_the_fastest_is_named_where_frames_tell_it_apart():
