@@ -12,7 +12,6 @@ from tasks import inference, tables
 from tasks.layout import Layout
 from tests import tiny
 
-
 ROADS = """
 import numpy as np
 def roads(frames):
