@@ -7,21 +7,17 @@ from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from tasks.class_map import named
 from tasks.errors import InputError, brief
-from tasks.models import decoders
+from tasks.models import decoders, onnx_batch
 from tasks.models.decoded import predictor
 from tasks.models.interface import Adapter
 from tasks.models.outputs import Description, Predictor
 from tasks.params import Model
 
 VERSION: Final = 6
-
-BATCH_TOLERANCE: Final = 1e-5
-"""Largest difference, relative to the largest output, that a batched run may show against one frame at a time."""
 
 _TYPES: Final = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
@@ -61,10 +57,10 @@ def load(model: Model, *, weights: Path, device: str, threads: int | None) -> Pr
     loaded.predict([noise])  # a blank frame has no spread, by which a network may divide
     if device != "cpu":
         # On the CPU one frame a call is as fast, and gives the same digits for every batch size.
-        content = None if network.any_batch else dynamic_batch(weights)
+        content = None if network.any_batch else onnx_batch.freed(weights)
         if network.any_batch or content is not None:
             batched = session if content is None else open_session(weights, device, threads=threads, content=content)
-            if agrees(session, batched):
+            if onnx_batch.agrees(session, batched, network.dtype):
                 together = Network(batched, weights.name)
                 return predictor(together, ready, described, who=weights.name, device="cpu", batched=True)
     return loaded
@@ -179,8 +175,8 @@ class Network:
         self._name = entries[0].name
         self._alone = len(shape) == 3
         self.any_batch = len(shape) == 4 and not isinstance(shape[0], int)
-        self._type = _TYPES[entries[0].type]
-        self.wants_bytes = self._type is np.uint8
+        self.dtype = _TYPES[entries[0].type]
+        self.wants_bytes = self.dtype is np.uint8
         fixed = isinstance(sides[0], int) and isinstance(sides[1], int)
         self.fixed_size: tuple[int, int] | None = (sides[0], sides[1]) if fixed else None
         self._outputs = [entry.name for entry in session.get_outputs()]
@@ -194,69 +190,13 @@ class Network:
         given = pixels[0] if self._alone else pixels.permute(0, 2, 3, 1) if self._last else pixels
         if self.wants_bytes:
             given = given.round().clip(0, 255)
-        feed = np.ascontiguousarray(given.cpu().numpy().astype(self._type, copy=False))
+        feed = np.ascontiguousarray(given.cpu().numpy().astype(self.dtype, copy=False))
         try:
             found = self.session.run(None, {self._name: feed})
         except Exception as error:  # onnxruntime raises its own, undocumented, kinds
             reason = brief(error)
             raise InputError(f"{self._who}: onnxruntime cannot run it on an input {feed.shape} ({reason}).") from None
         return {name: torch.from_numpy(np.asarray(one)) for name, one in zip(self._outputs, found, strict=True)}
-
-
-def dynamic_batch(weights: Path) -> bytes | None:
-    """The file, fixed at one frame, with a batch dimension of any length, or None where it cannot be rewritten.
-
-    Sets the first dimension of inputs and outputs free, forgets inferred shapes, and turns a leading 1 in the target of
-    a Reshape into 0, which copies the input's dimension. Whether the result is right is for `agrees` to find out.
-    """
-    try:
-        import onnx
-    except ImportError:
-        return None
-    proto = onnx.load(str(weights))
-    graph = proto.graph
-    batch = [value.type.tensor_type.shape.dim[0] for value in (*graph.input, *graph.output)]
-    if not all(dimension.dim_value == 1 for dimension in batch):
-        return None
-    for dimension in batch:
-        dimension.dim_param = "batch"
-    del graph.value_info[:]
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
-            constants[node.output[0]] = node.attribute[0].t
-    for node in graph.node:
-        if node.op_type != "Reshape" or node.input[1] not in constants:
-            continue
-        tensor = constants[node.input[1]]
-        target = onnx.numpy_helper.to_array(tensor).copy()
-        if target.ndim == 1 and target.size and target[0] == 1:
-            target[0] = 0
-            tensor.CopyFrom(onnx.numpy_helper.from_array(target, tensor.name))
-    content: bytes = proto.SerializeToString()
-    return content
-
-
-def agrees(session: Any, batched: Any) -> bool:
-    """Whether `batched` gives for two frames of noise what `session` gives for each, within BATCH_TOLERANCE."""
-    entry = session.get_inputs()[0]
-    shape = [length if isinstance(length, int) else 416 for length in entry.shape[1:]]
-    noise = np.random.default_rng(0).uniform(0, 255, (2, *shape)).astype(_TYPES[entry.type])
-    alone = [session.run(None, {entry.name: noise[i : i + 1]}) for i in range(2)]
-    try:
-        together = batched.run(None, {entry.name: noise})
-    except Exception:  # onnxruntime raises its own, undocumented, kinds
-        return False
-    return all(_same(np.concatenate(parts), whole) for *parts, whole in zip(*alone, together, strict=True))
-
-
-def _same(expected: npt.NDArray[Any], found: npt.NDArray[Any]) -> bool:
-    if found.shape != expected.shape:
-        return False
-    wanted, given = expected.astype(np.float64), found.astype(np.float64)
-    return bool(
-        np.abs(given - wanted).max(initial=0) <= BATCH_TOLERANCE * max(float(np.abs(wanted).max(initial=0)), 1.0)
-    )
 
 
 def open_session(weights: Path, device: str, *, threads: int | None, content: bytes | None = None) -> Any:

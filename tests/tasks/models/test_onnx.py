@@ -10,7 +10,7 @@ from tasks import models
 from tasks.class_map import resolve
 from tasks.errors import InputError
 from tasks.models import onnx as adapter
-from tasks.models import quantized
+from tasks.models import onnx_batch, quantized
 from tasks.models.decoded import predictor
 from tasks.params import Model
 from tests.photographs import photographs
@@ -106,11 +106,11 @@ def test_batch_sizes_agree_to_the_digit(tmp_path: Path) -> None:
 def test_a_fixed_batch_is_made_free(tmp_path: Path) -> None:
     path = tmp_path / "toy.onnx"
     write(path)
-    content = adapter.dynamic_batch(path)
+    content = onnx_batch.freed(path)
     assert content is not None
     session = adapter.open_session(path, "cpu", threads=1)
     batched = adapter.open_session(path, "cpu", threads=1, content=content)
-    assert adapter.agrees(session, batched)
+    assert onnx_batch.agrees(session, batched, np.float32)
     pixels = np.random.default_rng(1).uniform(0, 255, (5, 3, SIZE, SIZE)).astype(np.float32)
     together = batched.run(None, {"images": pixels})[0]
     alone = [session.run(None, {"images": pixels[i : i + 1]})[0][0] for i in range(5)]
@@ -129,12 +129,12 @@ def test_what_takes_any_batch_as_it_is_needs_no_rewriting(tmp_path: Path) -> Non
     path = tmp_path / "toy.onnx"
     write(path)
     assert not adapter.Network(adapter.open_session(path, "cpu", threads=1), "toy").any_batch
-    content = adapter.dynamic_batch(path)
+    content = onnx_batch.freed(path)
     assert content is not None
     path.write_bytes(content)
     session = adapter.open_session(path, "cpu", threads=1)
     assert adapter.Network(session, "toy").any_batch
-    assert adapter.agrees(session, session)
+    assert onnx_batch.agrees(session, session, np.float32)
 
 
 def test_tensors_beside_the_file_decide_as_well(tmp_path: Path) -> None:
@@ -160,14 +160,14 @@ def test_a_rewriting_that_changes_the_result_is_not_used(tmp_path: Path) -> None
     path = tmp_path / "toy.onnx"
     write(path)
     session = adapter.open_session(path, "cpu", threads=1)
-    assert not adapter.agrees(session, session)  # refuses two frames
+    assert not onnx_batch.agrees(session, session, np.float32)  # refuses two frames
 
     class Off:
         def run(self, names: object, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
             (pixels,) = feed.values()
             return [np.concatenate([session.run(None, {"images": p[None]})[0] for p in pixels]) + 1e-3]
 
-    assert not adapter.agrees(session, Off())
+    assert not onnx_batch.agrees(session, Off(), np.float32)
 
 
 def test_classes_are_named_by_the_map_or_by_index(tmp_path: Path) -> None:
@@ -266,10 +266,11 @@ def test_yolox_nano_reaches_its_published_figure_on_photographs() -> None:
     real = real_folder()
     yolox = yolox_nano(real / "models/yolox_nano.onnx")
     assert average_precision(yolox, real) == pytest.approx(0.364, abs=0.003)
-    content = adapter.dynamic_batch(real / yolox.weights)
+    content = onnx_batch.freed(real / yolox.weights)
     assert content is not None
     session = adapter.open_session(real / yolox.weights, "cpu", threads=1)
-    assert adapter.agrees(session, adapter.open_session(real / yolox.weights, "cpu", threads=1, content=content))
+    batched = adapter.open_session(real / yolox.weights, "cpu", threads=1, content=content)
+    assert onnx_batch.agrees(session, batched, np.float32)
 
 
 @pytest.mark.real
