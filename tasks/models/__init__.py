@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
@@ -150,7 +151,8 @@ def check_class_map(model: Model, description: Description, classes: pd.DataFram
 
 
 def fingerprint(model: Model, *, folder: Path) -> dict[str, str | int]:
-    """What decides the model's raw outputs: weights, adapter and its version, inference settings as settled.
+    """What decides the model's raw outputs: weights, adapter and its version, inference settings as settled, and the
+    version of a library that does what is around the network by itself.
 
     Tracker and class map are left out: both act on stored predictions.
     """
@@ -165,7 +167,15 @@ def fingerprint(model: Model, *, folder: Path) -> dict[str, str | int]:
         "adapter_version": adapter.version,
         "weights_sha256": weights,
         "settings": json.dumps(settings, sort_keys=True),
+        **({} if adapter.library is None else {"library": _library(adapter.library)}),
     }
+
+
+def _library(name: str) -> str:
+    try:
+        return f"{name} {version(name)}"
+    except PackageNotFoundError:  # whoever loads the model says so
+        return name
 
 
 def _of_files(adapter: Adapter, weights: Path) -> str:

@@ -20,6 +20,7 @@ class Adapter:
         settle: The model with what params leave open filled in as this kind does it: that is hashed and printed.
         digest: (model, folder of params) -> what decides the outputs of a kind that has no file of weights; None: the
             weights are a file, and its content decides.
+        library: The distribution whose code prepares frames and reads outputs: its version decides as well.
         folder: The weights may be a folder; of one all files decide.
         beside: The weights' file -> further files that hold tensors of the network, which decide as well.
         asides: Those of its options that change no output.
@@ -35,6 +36,7 @@ class Adapter:
     load: Callable[..., Predictor]
     settle: Callable[[Model], Model] = lambda model: model
     digest: Callable[[Model, Path], str] | None = None
+    library: str | None = None
     folder: bool = False
     beside: Callable[[Path], Sequence[Path]] = lambda weights: ()
     asides: frozenset[str] = frozenset()

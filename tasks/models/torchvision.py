@@ -254,4 +254,6 @@ class Detector:
         )
 
 
-ADAPTER: Final = Adapter(version=VERSION, check=check, describe=describe, load=load, settle=settle, torch=True)
+ADAPTER: Final = Adapter(
+    version=VERSION, check=check, describe=describe, load=load, settle=settle, library="torchvision", torch=True
+)

@@ -9,6 +9,7 @@ import json
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any, Final
 
 import numpy as np
@@ -154,6 +155,7 @@ def fingerprint(tracker: Tracker) -> dict[str, str | int]:
     return {
         "tracker": tracker.name,
         "tracker_version": TRACKER_VERSION,
+        "library": f"trackers {version('trackers')}",
         "settings": json.dumps(own, sort_keys=True),
     }
 

@@ -263,6 +263,7 @@ ADAPTER: Final = Adapter(
     check=check,
     describe=describe,
     load=load,
+    library="transformers",
     folder=True,
     asides=frozenset({"trust_pickle"}),
     torch=True,

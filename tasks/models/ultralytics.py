@@ -307,6 +307,7 @@ ADAPTER: Final = Adapter(
     check=check,
     describe=describe,
     load=load,
+    library="ultralytics",
     settle=settle,
     asides=frozenset({"trust_pickle"}),
     torch=True,

@@ -124,6 +124,22 @@ def test_fingerprint_follows_what_decides_outputs(folder: Path, monkeypatch: pyt
     assert base != models.fingerprint(model(), folder=folder)
 
 
+@pytest.mark.parametrize(
+    ("adapter", "weights"), [("torchvision", "w.safetensors"), ("ultralytics", "w.safetensors"), ("transformers", ".")]
+)
+def test_a_library_s_version_decides_where_it_prepares_frames(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, adapter: str, weights: str
+) -> None:
+    (folder / "config.json").write_text("{}")
+    options = {} if adapter == "torchvision" else {"trust_pickle": True}
+    given = model(adapter=adapter, weights=weights, variant="resnet18" if not options else None, options=options)
+    monkeypatch.setattr(models, "version", lambda name: "1.0")
+    first = models.fingerprint(given, folder=folder)
+    assert first["library"] == f"{adapter} 1.0"
+    monkeypatch.setattr(models, "version", lambda name: "1.1")
+    assert models.fingerprint(given, folder=folder) != first
+
+
 def test_input_settings_are_in_the_fingerprint(folder: Path) -> None:
     def onnx(**changes: object) -> Model:
         declared = ModelInput.model_validate({"size": (64, 64), "resize": "letterbox", **changes})

@@ -1,3 +1,5 @@
+from importlib.metadata import version
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -92,6 +94,10 @@ def test_fingerprint_follows_settings_and_floor(monkeypatch: pytest.MonkeyPatch)
     assert base != fingerprint(Tracker(lost_track_buffer=7))
     assert base != fingerprint(Tracker(boxes="masks"))
     monkeypatch.setattr(tracking, "MINIMUM_SCORE", 0.2)
+    assert base != fingerprint(Tracker())
+    monkeypatch.undo()
+    assert base["library"] == f"trackers {version('trackers')}"
+    monkeypatch.setattr(tracking, "version", lambda name: "9.9")
     assert base != fingerprint(Tracker())
 
 
