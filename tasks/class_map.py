@@ -91,6 +91,30 @@ def resolve(
     return match_classes(model, model_classes, dataset_classes, known=known).mapping
 
 
+def match_kinds(
+    model: Model, own: Mapping[str, Mapping[int, str]], theirs: Mapping[str, Mapping[int, str]]
+) -> dict[str, ClassMap]:
+    """`match_classes` for each kind of which both sides have classes.
+
+    Args:
+        model: The model's params.
+        own: kind (object, semantic or label) -> id -> name, the model's.
+        theirs: likewise, the data set's.
+
+    Raises:
+        InputError: as `match_classes`; or, without a dict, no kind with a class in common.
+    """
+    both = [kind for kind in theirs if own[kind] and theirs[kind]]
+    found = {}
+    for kind in both:
+        others = {name for other in theirs if other != kind for name in (*own[other].values(), *theirs[other].values())}
+        found[kind] = match_classes(model, own[kind], theirs[kind], known=others)
+    reached = any(target is not None for one in found.values() for target in one.mapping.values())
+    if found and not reached and not isinstance(model.class_map, dict):
+        raise _strangers(model, own[both[0]], theirs[both[0]])
+    return found
+
+
 def match_classes(
     model: Model,
     model_classes: Mapping[int, str] | Mapping[str, str],
@@ -112,8 +136,7 @@ def match_classes(
             passed over.
 
     Raises:
-        InputError: an unknown built-in map, a class that neither side knows (the nearest name is given), or, without a
-            dict, not one class in common.
+        InputError: an unknown built-in map, or a class that neither side knows; the nearest name is given.
     """
     own = {int(key): name for key, name in model_classes.items()}
     dropped: set[int] = set()
@@ -173,17 +196,21 @@ def listed(names: Sequence[str], most: int) -> str:
 def _by_identity(own: Mapping[int, str], dataset_classes: Mapping[int, str]) -> tuple[dict[int, int | None], bool]:
     """The mapping, and whether ids decided it."""
     ids = {name: key for key, name in dataset_classes.items()}
-    if ids.keys() & set(own.values()):
-        return {key: ids.get(name) for key, name in own.items()}, False
-    if all(_NO_NAME.fullmatch(name) for name in own.values()) and own.keys() & dataset_classes.keys():
+    if not ids.keys() & set(own.values()) and all(_NO_NAME.fullmatch(name) for name in own.values()):
         return {key: key if key in dataset_classes else None for key in own}, True
-    if not own or not dataset_classes:
-        return dict.fromkeys(own), False
-    ours, theirs = list(own.values()), list(dataset_classes.values())
-    raise InputError(
+    return {key: ids.get(name) for key, name in own.items()}, False
+
+
+def _strangers(model: Model, own: Mapping[int, str], dataset_classes: Mapping[int, str]) -> InputError:
+    """The error for a model and a data set without a class in common."""
+    ours, theirs = (
+        list(named(str(model.class_map) if model.class_map else None, own).values()),
+        list(dataset_classes.values()),
+    )
+    first = f"classes: {model.class_map} and " if model.class_map else ""
+    return InputError(
         f"class_map: none of the model's classes ({listed(ours, 5)}) is called as one of the data set's "
-        f"({listed(theirs, 5)}): say which is which, as class_map: {{{ours[0]}: {theirs[0]}}}, or name the model's by "
-        "classes."
+        f"({listed(theirs, 5)}): say which is which, as {first}class_map: {{{ours[0]}: {theirs[0]}}}."
     )
 
 

@@ -18,7 +18,7 @@ class WorkFailed(RuntimeError):
 def brief(error: object, most: int = 200) -> str:
     """What a library's error says, on one line without colours, cut between words.
 
-    Of a message that tells of a traceback in between, as TorchScript's does, what follows that: the error itself.
+    Of a message that tells of a traceback, as TorchScript's does, what follows that: the error itself.
 
     Example:
         >>> brief(ValueError("no  such file"), 60), brief("it ends in the middle", 20)
@@ -26,5 +26,5 @@ def brief(error: object, most: int = 200) -> str:
     """
     said = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     if "Traceback" in said:
-        said = next(line for line in reversed(said.splitlines()) if line.strip())
+        said = said[max((found.start() for found in re.finditer(r"^[\w.]+: ", said, re.MULTILINE)), default=0) :]
     return textwrap.shorten(said, most, placeholder=" ...")

@@ -75,7 +75,7 @@ def prepare(dataset_dir: Path, tables_dir: Path, *, strict: bool) -> dict[str, A
 def _same_sizes(images: Sequence[Entry], sizes: Mapping[int, Size], path: Path) -> None:
     for image in images:
         width, height = sizes[image["id"]]
-        if (image.get("width", width), image.get("height", height)) != (width, height):
+        if (image.get("width") or width, image.get("height") or height) != (width, height):
             raise InputError(
                 f"{path}: images id {image['id']} ({image['file_name']}): described as {image.get('width')}x"
                 f"{image.get('height')} px, but the file holds {width}x{height} px."

@@ -32,11 +32,11 @@ def check(params: Params, *, slices: Iterable[str], classes: Mapping[str, Iterab
     for number, gate in enumerate(params.gates, 1):
         where = f"gates, rule {number}"
         if gate.metric in LATENCY:
+            list(budget.judge(params, None, gate, list(params.models), where))
             if params.latency is None:
                 raise InputError(
                     f"{where}: {gate.metric} is measured where params say `latency`: give it, or remove the rule."
                 )
-            list(budget.judge(params, None, gate, list(params.models), where))
         else:
             # A figure of every task, without a task: whether there is just one, the scores will say.
             open_ = gate.task is None and gate.metric in robustness.METRICS

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from tasks import tables
-from tasks.class_map import ClassMap, match_classes
+from tasks.class_map import ClassMap, match_kinds
 from tasks.errors import InputError
 from tasks.metrics.instances import Bools, Detections, Floats, Ints, mask_areas
 from tasks.metrics.truth import BOX, KINDS, GroundTruth
@@ -59,15 +59,10 @@ def class_maps(
         classes: kind -> id -> name, the data set's.
 
     Raises:
-        InputError: the class map names a class that neither side knows.
+        InputError: as `tasks.class_map.match_kinds`.
     """
     own = {kind: {int(k): str(v) for k, v in description.get(kind, {}).items()} for kind in classes}
-    maps = {}
-    for kind, theirs in classes.items():
-        others = {n for k in classes if k != kind for n in (*own[k].values(), *classes[k].values())}
-        if own[kind] and theirs:
-            maps[kind] = match_classes(model, own[kind], theirs, known=others)
-    return own, maps
+    return own, match_kinds(model, own, classes)
 
 
 @dataclass(frozen=True, eq=False)

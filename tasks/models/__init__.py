@@ -9,7 +9,7 @@ from typing import Any, Final
 import pandas as pd
 
 from tasks import tables
-from tasks.class_map import match_classes, nearest
+from tasks.class_map import match_kinds, nearest
 from tasks.errors import InputError
 from tasks.models import naming, recorded
 from tasks.models.execution import PLAIN, Execution
@@ -135,19 +135,15 @@ def check_class_map(model: Model, description: Description, classes: pd.DataFram
     """Resolve the class map of every kind once, so that a mistake shows before any work.
 
     Raises:
-        InputError: as `tasks.class_map.match_classes`.
+        InputError: as `tasks.class_map.match_kinds`.
     """
-    ours = {kind: dict(description[kind]) for kind in KINDS}
     theirs: dict[str, dict[int, str]] = {
         kind: {
             int(row["class_id"]): str(row["name"]) for row in classes[classes["kind"] == kind].to_dict(orient="records")
         }
         for kind in KINDS
     }
-    for kind in KINDS:
-        if ours[kind] and theirs[kind]:
-            others = {name for k in KINDS if k != kind for name in (*ours[k].values(), *theirs[k].values())}
-            match_classes(model, ours[kind], theirs[kind], known=others)
+    match_kinds(model, {kind: dict(description[kind]) for kind in KINDS}, theirs)
 
 
 def fingerprint(model: Model, *, folder: Path) -> dict[str, str | int]:

@@ -119,6 +119,7 @@ class Detector:
         boxes = placement.to_frame(found.boxes.cpu().numpy()[places].astype(np.float64))
         if self._decoder.clips:
             boxes = boxes.clip(0, [shape[1], shape[0]] * 2)
+            boxes[:, 2:] = boxes[:, 2:].clip(boxes[:, :2])  # of heads that may say sides below 0: no area, not less
         said = {
             "boxes": boxes,
             # A sigmoid or a product that was rounded up is 1; logits are left for `checked` to refuse.

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tasks.errors import InputError, brief
+from tasks.errors import InputError, WorkFailed, brief
 
 
 @contextmanager
@@ -16,9 +16,12 @@ def named(name: str, seen: str) -> Iterator[None]:
 
     Raises:
         InputError: the model failed, in a library or in the user's own code.
+        WorkFailed: as the model raised it.
     """
     try:
         yield
+    except WorkFailed:
+        raise
     except InputError as error:
         raise InputError(f"models.{name}: {error}") from None
     except Exception as error:

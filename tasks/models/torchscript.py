@@ -83,21 +83,23 @@ def _form(weights: Path) -> str:
     Raises:
         InputError: neither is.
     """
+    elsewhere = (
+        "a state dict of torchvision's networks wants adapter 'torchvision', a checkpoint of Ultralytics' 'ultralytics'"
+    )
     wanted = "expected TorchScript (torch.jit.save) or an exported program (torch.export.save)"
     try:
         with zipfile.ZipFile(weights) as archive:
             members = {name.partition("/")[2] for name in archive.namelist()} | set(archive.namelist())
     except zipfile.BadZipFile:
         what = "an empty file" if not weights.stat().st_size else "no archive of torch, or one that was cut short"
-        raise InputError(f"{weights} is {what}: {wanted}.") from None
+        raise InputError(f"{weights} is {what}: {wanted}; {elsewhere}.") from None
     if "constants.pkl" in members:
         return "script"
     if members & {"archive_format", "serialized_exported_program.json"}:
         return "program"
     if "data.pkl" in members:
         raise InputError(
-            f"{weights} holds tensors or objects without the code of a network (torch.save): {wanted}; a state dict of "
-            "torchvision's networks wants adapter 'torchvision', a checkpoint of Ultralytics' 'ultralytics'."
+            f"{weights} holds tensors or objects without the code of a network (torch.save): {wanted}; {elsewhere}."
         )
     raise InputError(f"{weights} is an archive, but none of torch: {wanted}.")
 

@@ -110,7 +110,7 @@ def check(tracker: Tracker, tasks: Collection[str]) -> None:
     """
     settings(tracker)
     if not {"detection", "instance"} & set(tasks):
-        raise InputError("tracker: the model gives no boxes, so there is nothing to follow: remove it.")
+        raise InputError("tracker: the model gives no boxes, so there is nothing to follow.")
     if tracker.boxes == "masks" and "instance" not in tasks:
         raise InputError("tracker.boxes is 'masks', but the model gives none: use 'model'.")
 

@@ -66,8 +66,7 @@ def _masks(coefficients: torch.Tensor, prototypes: torch.Tensor) -> MaskValues:
 def end_to_end(raw: Raw) -> Found:
     """Boxes as they are, from (1, N, 6): x0, y0, x1, y1 in pixels, score, class; what is padded has the score 0.
 
-    As YOLOv10 and exports with suppression inside give them. Heads without distributions may say sides below 0, which
-    the library takes: no area then, not less.
+    As YOLOv10 and exports with suppression inside give them.
 
     Raises:
         InputError: another shape, or scores that are NaN.
@@ -77,5 +76,4 @@ def end_to_end(raw: Raw) -> Found:
         raise raw.unfit("yolo_end_to_end", "one output of shape (1, N, 6)")
     rows = tensors[0][0]
     rows = rows[raw.above(rows[:, 4])]
-    boxes = torch.cat([rows[:, :2], rows[:, 2:4].maximum(rows[:, :2])], dim=1)
-    return Found(boxes=boxes, scores=rows[:, 4], class_ids=rows[:, 5].round().long())
+    return Found(boxes=rows[:, :4], scores=rows[:, 4], class_ids=rows[:, 5].round().long())

@@ -48,7 +48,8 @@ def with_model(path: Path, like: str, name: str, changes: Mapping[str, Any]) -> 
         lines = text.splitlines(keepends=True)
         start, end = place
         indent = lines[start][: len(lines[start]) - len(lines[start].lstrip())]
-        added = f"{indent}{name}: {shown}\n"
+        key = name if yaml.safe_load(name) == name else f"'{name}'"  # on, 1.5
+        added = f"{indent}{key}: {shown}\n"
         made = "".join([*lines[:end], added, *lines[end:]])
         if _read(made) == {**before, "models": {**before["models"], name: entry}}:
             return made, added

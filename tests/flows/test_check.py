@@ -109,7 +109,7 @@ def test_a_budget_that_nothing_will_be_measured_for(path: Path, capsys: pytest.C
         ),
         (
             {"bad": python("roads") | {"tracker": {"name": "sort"}}},
-            "models.bad: tracker: the model gives no boxes, so there is nothing to follow: remove it.",
+            "models.bad: tracker: the model gives no boxes, so there is nothing to follow.",
         ),
         (
             {"bad": python("Steady") | {"tracker": {"name": "sort", "direction_consistency_weight": 0.3}}},

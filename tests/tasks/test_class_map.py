@@ -1,6 +1,6 @@
 import pytest
 
-from tasks.class_map import BUILT_IN, COCO80, match_classes, named, nearest, resolve
+from tasks.class_map import BUILT_IN, COCO80, match_classes, match_kinds, named, nearest, resolve
 from tasks.errors import InputError
 from tasks.params import Model
 
@@ -44,13 +44,27 @@ def test_ids_meet_only_where_the_model_has_no_names(name: str) -> None:
 
 
 @pytest.mark.parametrize("own", [{10: "Wagen", 20: "Mensch"}, {11: "11", 12: "12"}, {10: "10", 20: "Mensch"}])
-def test_not_one_class_in_common_is_refused(own: dict[int, str]) -> None:
+def test_not_one_class_in_common_is_refused_and_the_advice_can_be_taken(own: dict[int, str]) -> None:
     (first, *_) = own.values()
-    with pytest.raises(
-        InputError, match=rf"{first}.*is called as.*\(car, person, bus\).*class_map: \{{{first}: car\}}"
-    ):
-        match_classes(model(), own, THEIRS)
-    assert match_classes(model({first: "car"}), own, THEIRS).mapping[next(iter(own))] == 10
+    words = rf"{first}.*is called as.*\(car, person, bus\).*which is which, as class_map: \{{{first}: car\}}\."
+    with pytest.raises(InputError, match=words):
+        match_kinds(model(), {"object": own}, {"object": THEIRS})
+    found = match_kinds(model({first: "car"}), {"object": own}, {"object": THEIRS})
+    assert found["object"].mapping[next(iter(own))] == 10
+    assert match_kinds(model(), {"object": own}, {"object": {}}) == {}
+
+
+def test_a_kind_without_a_class_in_common_is_left_beside_one_that_has() -> None:
+    own = {"object": OURS, "semantic": {0: "street"}}
+    found = match_kinds(model(), own, {"object": THEIRS, "semantic": {0: "road"}})
+    assert found["object"].mapping[0] == 10
+    assert found["semantic"].mapping == {0: None}
+    assert [sentence.split()[0] for sentence in found["semantic"].told()] == ["street", "road"]
+
+
+def test_names_of_a_built_in_map_are_advised_as_classes() -> None:
+    with pytest.raises(InputError, match=r"\(person, bicycle\).*as classes: coco80 and class_map: \{person: Mensch\}"):
+        match_kinds(model("coco80"), {"object": {0: "0", 1: "1"}}, {"object": {7: "Mensch"}})
 
 
 def test_ids_may_be_strings_as_json_has_them() -> None:

@@ -51,6 +51,12 @@ def test_what_is_none_goes(path: Path) -> None:
     assert yaml.safe_load(path.read_text())["models"]["new"] == {"adapter": "onnx", "weights": "n.onnx"}
 
 
+@pytest.mark.parametrize("name", ["on", "1.5", "2", "null", "new-2.1"])
+def test_a_name_that_yaml_would_read_as_something_else_is_quoted(path: Path, name: str) -> None:
+    add_model(path, "a", name, {"weights": "n"})
+    assert list(yaml.safe_load(path.read_text())["models"])[:2] == ["a", name]
+
+
 @pytest.mark.parametrize("lines", ["models:\n  a:\n    adapter: small\n    weights: a", "models:\n    a: {weights: a}"])
 def test_a_last_line_may_end_with_the_file(path: Path, lines: str) -> None:
     path.write_text(lines)

@@ -221,7 +221,10 @@ def test_rows_with_a_decoder(tmp_path: Path) -> None:
         ({"input": {"crop": [3, 3]}}, r"input\.crop goes with input\.resize: shorter_side"),
         ({"weights": "other.pt"}, r"other\.pt holds tensors or objects without the code of a network \(torch\.save\)"),
         ({"weights": "empty.pt2"}, r"empty\.pt2 is an empty file: expected TorchScript"),
-        ({"weights": "cut.pt"}, r"cut\.pt is no archive of torch, or one that was cut short: expected TorchScript"),
+        (
+            {"weights": "cut.pt"},
+            r"cut\.pt is no archive of torch, or one that was cut short: expected .*'torchvision'",
+        ),
         ({"weights": "zip.pt"}, r"zip\.pt is an archive, but none of torch: expected TorchScript"),
         ({"weights": "holes.pt"}, r"holes\.pt cannot be opened by torch "),
         ({"classes": ["a", "b"], "decoder": "label_logits"}, r"logits of shape \(1, 2\).*gave a tensor \(1, 3, 32"),

@@ -256,6 +256,17 @@ def test_other_shapes_are_one_sentence_with_the_file(decoder: str, said: Any, wo
         given_by(said, decoder=decoder, input=INPUT).predict([made_up(90, 160)])
 
 
+@pytest.mark.parametrize("decoder", ["yolo11", "yolo_end_to_end"])
+def test_sides_below_0_are_no_area(decoder: str) -> None:
+    """As heads without distributions may say them, which the library takes."""
+    rows = torch.zeros(1, 4 + K, CELLS)
+    rows[0, :6, 3] = torch.tensor([20.0, 20.0, -4.0, 10.0, 0.9, 0.0])
+    finds = torch.tensor([[[22.0, 15.0, 18.0, 25.0, 0.9, 0.0]]])
+    said = rows if decoder == "yolo11" else finds
+    (output,) = given_by(said, decoder=decoder, input=INPUT).predict([made_up(HEIGHT, WIDTH)])
+    np.testing.assert_allclose(output.boxes, [[22, 15, 22, 25]])
+
+
 def test_all_sizes_of_grids_are_taken_and_logits_are_not() -> None:
     for strides in ((8, 16, 32), (4, 8, 16, 32), (8, 16, 32, 64)):
         rows = torch.zeros(1, 4 + K, sum((HEIGHT // s) * (WIDTH // s) for s in strides))

@@ -262,6 +262,15 @@ def test_missing_tables_of_an_earlier_version_are_said(tmp_path):
     assert text.count("The scores hold no break points.") == 2
 
 
+def test_without_the_facts_of_the_run_the_page_lacks_them_alone(tmp_path):
+    run, layout = report_factory.params(gates=[]), Layout(tmp_path)
+    told = "What each model is given"
+    assert told in published(tmp_path, run, report_factory.scores(run, tasks=["detection"]))
+    layout.run_facts.unlink()
+    report.publish(run, layout)
+    assert told not in (layout.reports / report.PAGE).read_text(encoding="utf-8")
+
+
 def test_missing_picture_is_the_users_to_mend(tmp_path):
     run = report_factory.params(gates=[])
     published(tmp_path, run, report_factory.scores(run, tasks=["detection"]))
