@@ -203,11 +203,9 @@ def _by_identity(own: Mapping[int, str], dataset_classes: Mapping[int, str]) -> 
 
 def _strangers(model: Model, own: Mapping[int, str], dataset_classes: Mapping[int, str]) -> InputError:
     """The error for a model and a data set without a class in common."""
-    ours, theirs = (
-        list(named(str(model.class_map) if model.class_map else None, own).values()),
-        list(dataset_classes.values()),
-    )
-    first = f"classes: {model.class_map} and " if model.class_map else ""
+    built_in = model.class_map if isinstance(model.class_map, str) else None
+    ours, theirs = list(named(built_in, own).values()), list(dataset_classes.values())
+    first = f"classes: {built_in} and " if built_in else ""
     return InputError(
         f"class_map: none of the model's classes ({listed(ours, 5)}) is called as one of the data set's "
         f"({listed(theirs, 5)}): say which is which, as {first}class_map: {{{ours[0]}: {theirs[0]}}}."
