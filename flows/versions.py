@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -51,12 +52,12 @@ def export(run: Run, path: Path, name: str, *, form: str, new: str | None) -> li
         )
     target = version.target(exported.ENDINGS[form])
     frames = version.frames((), CHECKED)
-    with _kept(target):
-        changes = write(version.settled, version.weights, form, target)
-        found = version.compare(target, frames, changes)
+    with version.making(target) as made:
+        changes = write(version.settled, version.weights, form, made)
+        found = version.compare(made, frames, changes)
         if not found.same():
             raise InputError(f"{name} says something else as {form} ({found.told()}): nothing was kept.")
-        return version.register(target, found, changes)
+    return version.register(target, found, changes)
 
 
 def quantize(run: Run, path: Path, name: str, *, calibration: Sequence[str], count: int, new: str | None) -> list[str]:
@@ -77,9 +78,10 @@ def quantize(run: Run, path: Path, name: str, *, calibration: Sequence[str], cou
     version = _Version(run, path, name, new or f"{name}-int8")
     frames = version.frames(calibration or run.params.slices.attributes, count)
     target = version.target(".onnx")
-    with _kept(target):
-        quantized.write(version.weights, target, version.load(version.weights), frames)
-        return version.register(target, version.compare(target, frames[:CHECKED]), calibrated=len(frames))
+    with version.making(target) as made:
+        quantized.write(version.weights, made, version.load(version.weights), frames)
+        found = version.compare(made, frames[:CHECKED])
+    return version.register(target, found, calibrated=len(frames))
 
 
 def adapt(run: Run, path: Path, name: str, *, slice_name: str, count: int, new: str | None) -> list[str]:
@@ -108,19 +110,10 @@ def adapt(run: Run, path: Path, name: str, *, slice_name: str, count: int, new: 
         )
     frames = version.frames((slice_name,), count)
     target = version.target(".safetensors")
-    with _kept(target):
-        write(version.settled, version.weights, target, frames)
-        return version.register(target, version.compare(target, frames[:CHECKED]), fitted=len(frames))
-
-
-@contextlib.contextmanager
-def _kept(target: Path) -> Iterator[None]:
-    """What is written to `target` stays there only if all that follows is well, too: no version is half made."""
-    try:
-        yield
-    except BaseException:
-        target.unlink(missing_ok=True)
-        raise
+    with version.making(target) as made:
+        write(version.settled, version.weights, made, frames)
+        found = version.compare(made, frames[:CHECKED])
+    return version.register(target, found, fitted=len(frames))
 
 
 class _Version:
@@ -138,7 +131,7 @@ class _Version:
         editing.with_model(path, name, new, {})  # refused now, if it is, and not when the work is done
         self._run, self._path, self._name, self._new = run, path, name, new
         self.model = run.params.models[name]
-        models.check(self.model, folder=run.params.folder)
+        models.describe(self.model, folder=run.params.folder)  # whatever params say wrongly of it is said now
         self.weights = run.params.folder / self.model.weights_path
         self.settled = naming.resolved(models.settle(self.model), folder=run.params.folder)
 
@@ -152,6 +145,14 @@ class _Version:
         if target.exists():
             raise InputError(f"{target} is there already: remove it, or give the version another name with --as.")
         return target
+
+    @contextlib.contextmanager
+    def making(self, target: Path) -> Iterator[Path]:
+        """Where to write `target` and try it: it gets its name when all is well, however the block ends otherwise."""
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.stem}.") as folder:
+            made = Path(folder) / target.name
+            yield made
+            made.replace(target)
 
     def frames(self, wanted: Sequence[str], count: int) -> Frames:
         """Clean frames of the validation split, evenly over attributes, from within slices.
@@ -191,7 +192,13 @@ class _Version:
         """Name the version in params.yaml, right after what it was made from; lines for the user."""
         folder = self._run.params.folder
         weights = target.relative_to(folder) if target.is_relative_to(folder) else target
-        said = editing.add_model(self._path, self._name, self._new, {**(changes or {}), "weights": weights.as_posix()})
+        try:
+            said = editing.add_model(
+                self._path, self._name, self._new, {**(changes or {}), "weights": weights.as_posix()}
+            )
+        except BaseException:
+            target.unlink()  # what params do not name would be in the way of another try
+            raise
         extra = "".join(f" {what.capitalize()} on {number} frames." for what, number in counts.items())
         sizes = " against ".join(f"{file.stat().st_size / 1e6:.2f} MB" for file in (target, self.weights))
         return [

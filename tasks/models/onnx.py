@@ -1,7 +1,7 @@
 """Networks in ONNX files, run by onnxruntime on the CPU or a CUDA device."""
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -41,7 +41,7 @@ def describe(model: Model, weights: Path) -> Description:
 
 
 def load(model: Model, *, weights: Path, device: str, threads: int | None) -> Predictor:
-    """The network on `device` ('cpu', 'cuda' or 'cuda:N'), tried once on a frame of noise.
+    """The network on `device` ('cpu', 'cuda' or 'cuda:N'), tried once on noise where the size of frames is known.
 
     Raises:
         InputError: onnxruntime is not installed or has no CUDA, the file is not ONNX, or its shapes do not fit params.
@@ -53,8 +53,10 @@ def load(model: Model, *, weights: Path, device: str, threads: int | None) -> Pr
         raise InputError(f"{weights.name} takes uint8, values of 0 to 255: remove input.scale, mean and std.")
     described = _described(session, model, weights)
     loaded = predictor(network, ready, described, who=weights.name, device="cpu")
-    noise = np.random.default_rng(0).integers(0, 256, (*(ready.input.size or (416, 416)), 3), dtype=np.uint8)
-    loaded.predict([noise])  # a blank frame has no spread, by which a network may divide
+    size = ready.input.size or network.fixed_size or ready.input.tile
+    if size is not None:  # else the first frame tells whether the network takes its size
+        noise = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+        loaded.predict([noise])  # a blank frame has no spread, by which a network may divide
     if device != "cpu":
         # On the CPU one frame a call is as fast, and gives the same digits for every batch size.
         content = None if network.any_batch else onnx_batch.freed(weights)
@@ -79,12 +81,12 @@ def beside(weights: Path) -> list[Path]:
     except ImportError:  # onnxruntime alone: by the names that exporters give them
         return sorted(weights.parent.glob(f"{weights.name}*data"))
     try:
-        graph = onnx.load(str(weights), load_external_data=False).graph
+        proto = onnx.load(str(weights), load_external_data=False)
     except Exception:  # not ONNX: loading it says so
         return []
     names = {
         entry.value
-        for tensor in graph.initializer
+        for tensor in (*_tensors(proto.graph), *(one for function in proto.functions for one in _tensors(function)))
         if tensor.data_location == onnx.TensorProto.EXTERNAL
         for entry in tensor.external_data
         if entry.key == "location"
@@ -94,6 +96,18 @@ def beside(weights: Path) -> list[Path]:
         if not file.is_file():
             raise InputError(f"{weights} keeps tensors in {file.name}, which is not beside it: copy both.")
     return files
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    """The tensors of a graph or function: its own, those of its nodes, and those of the graphs within these."""
+    yield from getattr(graph, "initializer", ())
+    for sparse in getattr(graph, "sparse_initializer", ()):
+        yield from (sparse.values, sparse.indices)
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for within in (attribute.g, *attribute.graphs):
+                yield from _tensors(within)
 
 
 def _sized(model: Model, fixed: tuple[int, int] | None, weights: Path) -> Model:

@@ -22,8 +22,9 @@ def freed(weights: Path) -> bytes | None:
         return None
     proto = onnx.load(str(weights))
     graph = proto.graph
-    batch = [value.type.tensor_type.shape.dim[0] for value in (*graph.input, *graph.output)]
-    if not all(dimension.dim_value == 1 for dimension in batch):
+    shapes = [value.type.tensor_type.shape.dim for value in (*graph.input, *graph.output)]
+    batch = [shape[0] for shape in shapes if shape]
+    if len(batch) < len(shapes) or not all(dimension.dim_value == 1 for dimension in batch):
         return None
     for dimension in batch:
         dimension.dim_param = "batch"

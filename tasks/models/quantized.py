@@ -6,6 +6,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,13 +19,13 @@ from tasks.models.outputs import Predictor
 QUANTIZED: Final = ("Conv", "Gemm", "MatMul")
 """Operations whose inputs and weights become int8; all else (the exponentials of box decoding, softmax) stays float."""
 
+Feed = dict[str, npt.NDArray[np.float32]]
+"""What a session is given, by the names of its inputs."""
+
 _PERCENTILE: Final = 99.999
 
 _BY_CHANNEL: Final = 13
 """The first version of ONNX's operations whose DequantizeLinear takes a scale for each channel."""
-
-_WIDTH: Final = 32
-"""Frames that are predicted at once while inputs are collected."""
 
 
 def write(source: Path, target: Path, predictor: Predictor, frames: Sequence[npt.NDArray[np.uint8]]) -> None:
@@ -48,7 +49,7 @@ def write(source: Path, target: Path, predictor: Predictor, frames: Sequence[npt
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError:
         raise InputError("Quantizing needs onnx and onnxruntime: pip install stormglass[onnx].") from None
-    feeds = inputs(predictor, frames)
+    count = sum(1 for _ in inputs(predictor, frames))
     _refuse_int8(source)
     with _quiet(), tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
         ready, made = Path(scratch) / "ready.onnx", Path(scratch) / "int8.onnx"
@@ -58,7 +59,7 @@ def write(source: Path, target: Path, predictor: Predictor, frames: Sequence[npt
             quantization.quantize_static(
                 str(ready),
                 str(made),
-                _Feeds(feeds),
+                _Feeds(count, inputs(predictor, frames)),
                 quant_format=quantization.QuantFormat.QDQ,
                 op_types_to_quantize=list(QUANTIZED),
                 per_channel=True,
@@ -103,7 +104,10 @@ def _modern(file: Path) -> None:
 def _refuse_int8(source: Path) -> None:
     import onnx
 
-    kinds = {node.op_type for node in onnx.load(str(source), load_external_data=False).graph.node}
+    try:
+        kinds = {node.op_type for node in onnx.load(str(source), load_external_data=False).graph.node}
+    except Exception as error:  # of protobuf, which onnx passes on
+        raise InputError(f"{source} cannot be read by the package onnx ({brief(error)}).") from None
     whole = sorted(
         kind for kind in kinds if "quantize" in kind.lower() or kind.startswith("QLinear") or kind.endswith("Integer")
     )
@@ -113,8 +117,8 @@ def _refuse_int8(source: Path) -> None:
         )
 
 
-def inputs(predictor: Predictor, frames: Sequence[npt.NDArray[np.uint8]]) -> list[dict[str, npt.NDArray[np.float32]]]:
-    """What the model's session is given for `frames`: its own preprocessing, whatever that is.
+def inputs(predictor: Predictor, frames: Sequence[npt.NDArray[np.uint8]]) -> Iterator[Feed]:
+    """What the model's session is given for `frames`, one after the other: its own preprocessing, whatever that is.
 
     Raises:
         InputError: the model does not run in onnxruntime.
@@ -125,7 +129,7 @@ def inputs(predictor: Predictor, frames: Sequence[npt.NDArray[np.uint8]]) -> lis
     if not hasattr(holder, "session"):
         raise InputError("Only a model that runs in onnxruntime can be quantized: export it to ONNX first.")
     session = holder.session
-    seen: list[dict[str, npt.NDArray[np.float32]]] = []
+    seen: list[Feed] = []
 
     class Listening:
         """The session, noting what it is given."""
@@ -133,17 +137,18 @@ def inputs(predictor: Predictor, frames: Sequence[npt.NDArray[np.uint8]]) -> lis
         def __getattr__(self, name: str) -> Any:
             return getattr(session, name)
 
-        def run(self, outputs: Any, feed: dict[str, npt.NDArray[np.float32]]) -> Any:
+        def run(self, outputs: Any, feed: Feed) -> Any:
             seen.extend(_alone(feed))
             return session.run(outputs, feed)
 
-    holder.session = Listening()
-    try:
-        for start in range(0, len(frames), _WIDTH):
-            predictor.predict(frames[start : start + _WIDTH])
-    finally:
-        holder.session = session
-    return seen
+    for frame in frames:
+        holder.session = Listening()
+        try:
+            predictor.predict([frame])
+        finally:
+            holder.session = session
+        yield from seen
+        seen.clear()
 
 
 def _within(holder: Any) -> Any:
@@ -151,7 +156,7 @@ def _within(holder: Any) -> Any:
     return getattr(holder, "inner", None) or getattr(holder, "network", None)
 
 
-def _alone(feed: dict[str, npt.NDArray[np.float32]]) -> list[dict[str, npt.NDArray[np.float32]]]:
+def _alone(feed: Feed) -> list[Feed]:
     """A feed for each frame; a network that takes one without a batch, (3, H, W), has a single one."""
     if any(rows.ndim < 4 for rows in feed.values()):
         return [feed]
@@ -159,20 +164,21 @@ def _alone(feed: dict[str, npt.NDArray[np.float32]]) -> list[dict[str, npt.NDArr
 
 
 class _Feeds:
-    """A CalibrationDataReader: the next feed of the range that is asked for, then None."""
+    """A CalibrationDataReader: the next feed of the range that is asked for, then None; ranges follow one another."""
 
-    def __init__(self, feeds: Sequence[dict[str, npt.NDArray[np.float32]]]) -> None:
+    def __init__(self, count: int, feeds: Iterator[Feed]) -> None:
+        self._count = count
         self._feeds = feeds
-        self.set_range(0, len(feeds))
+        self.set_range(0, count)
 
     def __len__(self) -> int:
-        return len(self._feeds)
+        return self._count
 
-    def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:
-        return next(self._left, None)
+    def get_next(self) -> Feed | None:
+        return next(self._range, None)
 
     def set_range(self, start_index: int, end_index: int) -> None:
-        self._left: Iterator[dict[str, npt.NDArray[np.float32]]] = iter(self._feeds[start_index:end_index])
+        self._range: Iterator[Feed] = islice(self._feeds, end_index - start_index)
 
 
 def _keep_metadata(source: Path, made: Path) -> None:

@@ -1,6 +1,7 @@
 """What a network says of one frame before it means anything, and what a decoder makes of it."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +79,19 @@ def unfit(decoder: str, expected: str, said: Any) -> InputError:
 def broken(gave: str, *, who: str = "the network") -> InputError:
     """The error for an output that holds no numbers; whoever knows the file puts its name before, or gives it here."""
     return InputError(f"{who} gave {gave}: it is broken, or half precision overflowed in it")
+
+
+def refuse_nan(tensors: Iterable[torch.Tensor], what: str, *, who: str) -> None:
+    """Refuse NaN, which is higher than nothing and so would pass for no finds, or for class 0.
+
+    A sum tells, for a fraction of a copy's time.
+
+    Raises:
+        InputError: there is NaN among `tensors`, floats of any shapes.
+    """
+    for tensor in tensors:
+        if math.isnan(float(tensor.sum(dtype=torch.float32))) and bool(tensor.isnan().any()):
+            raise InputError(f"{broken(f'NaN in its {what}', who=who)}.")
 
 
 def told(said: Any) -> str:

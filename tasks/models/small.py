@@ -24,10 +24,13 @@ from tasks.models.network import MULTIPLE, STRIDE, Heads, SmallNetwork
 from tasks.models.nms import suppress
 from tasks.models.outputs import Description, Output, mark
 from tasks.models.peaks import decode_boxes
+from tasks.models.raw import refuse_nan
 from tasks.models.steering import steered, to_device
 from tasks.params import Model, ModelInput
 
-VERSION: Final = 1
+VERSION: Final = 2
+
+_FILE_VERSION: Final = 1
 
 FORMAT: Final = "stormglass-small"
 """The entry in a fitting file's metadata."""
@@ -56,7 +59,7 @@ def describe(model: Model, weights: Path) -> Description:
 def save(network: SmallNetwork, classes: Classes, path: Path) -> None:
     """Write weights and class names to `path`, whole or not at all."""
     # One entry: safetensors writes several in another order each time, and the same weights shall be the same bytes.
-    metadata = {FORMAT: json.dumps({"version": VERSION, "classes": classes}, sort_keys=True)}
+    metadata = {FORMAT: json.dumps({"version": _FILE_VERSION, "classes": classes}, sort_keys=True)}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
@@ -153,7 +156,11 @@ class SmallModel:
         self.tasks = frozenset(task for kind, task in _TASKS.items() if classes[kind])
 
     def predict(self, frames: Sequence[npt.NDArray[np.uint8]]) -> list[Output]:
-        """Boxes above `score_threshold` after suppression, clipped to the frame; label map; label probabilities."""
+        """Boxes above `score_threshold` after suppression, clipped to the frame; label map; label probabilities.
+
+        Raises:
+            InputError: the network gave NaN.
+        """
         outputs: list[Output] = []
         start = 0
         while start < len(frames):
@@ -174,6 +181,7 @@ class SmallModel:
         mark("infer")
         heads = self.network(pixels)
         mark("postprocess")
+        refuse_nan(heads, "outputs", who=self._model.weights_path.name)
         probabilities = heads.label.softmax(dim=1).cpu().numpy() if self._has_labels else None
         label_maps = self._label_maps(heads.semantic, height, width) if len(self._semantic_ids) else None
         outputs = []
@@ -233,9 +241,9 @@ def read_classes(weights: Path) -> dict[str, dict[int, str]]:
     except (SafetensorError, OSError) as error:
         raise InputError(f"{weights} is not a readable safetensors file ({error}): train the model again.") from None
     said = json.loads(metadata.get(FORMAT, "{}"))
-    if said.get("version") != VERSION:
+    if said.get("version") != _FILE_VERSION:
         raise InputError(
-            f"{weights} does not fit adapter 'small': expected metadata format '{FORMAT}' version {VERSION}, "
+            f"{weights} does not fit adapter 'small': expected metadata format '{FORMAT}' version {_FILE_VERSION}, "
             f"got {', '.join(metadata) or 'none'} version {said.get('version')}; train the model again."
         )
     classes = said["classes"]

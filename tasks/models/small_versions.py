@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from tasks.errors import InputError
@@ -31,7 +30,12 @@ def adapt(model: Model, weights: Path, target: Path, frames: Sequence[Frame]) ->
         InputError: the weights are an exported form, whose batch norms are merged into the convolutions.
     """
     network = _trained(weights)
-    adapted.fit(network, frames, lambda alike: network(small.padded(np.stack(alike), torch.device("cpu"))))
+    cpu = torch.device("cpu")
+    adapted.fit(
+        network,
+        frames,
+        lambda batch: network(adapted.cut_alike([small.padded(frame[None], cpu) for frame in batch])),
+    )
     small.save(network, small.read_classes(weights), target)
 
 

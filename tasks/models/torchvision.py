@@ -5,7 +5,7 @@ as in the library's own path for its published weights, unless params say otherw
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +23,7 @@ from tasks.models.interface import Adapter
 from tasks.models.logits import Classifier, Mapper, alike
 from tasks.models.outputs import Description, Output, mark
 from tasks.models.preprocess import check_input
+from tasks.models.raw import refuse_nan
 from tasks.models.state import read_state
 from tasks.models.steering import steer, steered, to_device
 from tasks.models.torchvision_networks import BOX_HEAD, NETWORKS, Network
@@ -230,16 +231,26 @@ class Detector:
         network.get_submodule("transform").register_forward_hook(lambda *_: mark("infer"))
         last = "roi_heads" if hasattr(network, "roi_heads") else "head"
         network.get_submodule(last).register_forward_hook(lambda *_: mark("postprocess"))
+        for name in ("head", "rpn.head", "roi_heads.box_predictor", "roi_heads.mask_predictor"):
+            if name in dict(network.named_modules()):
+                network.get_submodule(name).register_forward_hook(self._sound)
 
     @torch.inference_mode()
     def predict(self, frames: Sequence[npt.NDArray[np.uint8]]) -> list[Output]:
-        """Boxes inside the frame, in its pixels."""
+        """Boxes inside the frame, in its pixels.
+
+        Raises:
+            InputError: the network gave NaN.
+        """
         outputs: list[Output] = []
         for group in alike(frames, self._device):
             mark("preprocess")
             pixels = [pixels_of(frame, self._model, self._device) for frame in group]
             outputs.extend(map(self._output, self.network(pixels)))
         return outputs
+
+    def _sound(self, module: nn.Module, given: object, said: object) -> None:
+        refuse_nan(_tensors(said), "outputs", who=self._model.weights_path.name)
 
     def _output(self, said: Mapping[str, torch.Tensor]) -> Output:
         masks = None
@@ -252,6 +263,15 @@ class Detector:
             class_ids=said["labels"].cpu().numpy(),
             masks=masks,
         )
+
+
+def _tensors(said: Any) -> Iterator[torch.Tensor]:
+    """Those of an output: one, or several in lists and dicts."""
+    if isinstance(said, torch.Tensor):
+        yield said
+    elif isinstance(said, Mapping | list | tuple):
+        for one in said.values() if isinstance(said, Mapping) else said:
+            yield from _tensors(one)
 
 
 ADAPTER: Final = Adapter(

@@ -86,7 +86,7 @@ def export(model: Model, weights: Path, form: str, target: Path) -> dict[str, An
         "adapter": form,
         "variant": None,
         "options": None,
-        "nms_iou": None,
+        "nms_iou": model.nms_iou if finds_boxes and model.input.tile is not None else None,  # by which tiles merge
         "decoder": decoder,
         **_classes(model, decoder, torchvision.describe(model, weights), counted=form == "onnx"),
     }
@@ -212,8 +212,10 @@ def adapt(model: Model, weights: Path, target: Path, frames: Sequence[Frame]) ->
 
 
 def _runner(network: nn.Module, model: Model) -> Callable[[list[Frame]], object]:
-    """What puts frames of one size through the network at once."""
+    """What puts frames through the network at once; detectors fill up smaller ones, as where they are trained."""
     cpu = torch.device("cpu")
     if NETWORKS[str(model.variant)].score_threshold is not None:
         return lambda frames: network([torchvision.pixels_of(frame, model, cpu) for frame in frames])
-    return lambda frames: network(to_device(prepare_inputs(frames, model.input)[0], cpu))
+    return lambda frames: network(
+        to_device(adapted.cut_alike([prepare_inputs([frame], model.input)[0] for frame in frames]), cpu)
+    )

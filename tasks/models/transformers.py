@@ -21,6 +21,7 @@ from tasks.models.execution import PLAIN, Execution
 from tasks.models.interface import Adapter
 from tasks.models.logits import alike
 from tasks.models.outputs import Description, Output, mark
+from tasks.models.raw import refuse_nan
 from tasks.models.steering import steered, to_device
 from tasks.models.transformers_directory import Directory
 from tasks.params import Model, ModelInput
@@ -34,6 +35,9 @@ OPTIONS: Final[Mapping[str, tuple[object, ...]]] = {
 }
 """What of the options each may be: of networks that can do several things which; what the image processor computes
 with, the library's choice where params give none; whether weights may be a pickle."""
+
+_READ: Final = ("logits", "pred_boxes", "pred_masks", "class_queries_logits", "masks_queries_logits")
+"""What the library's post-processing reads of the networks' outputs."""
 
 _KIND: Final = {"detection": "object", "instance": "object", "semantic": "semantic", "classification": "label"}
 
@@ -141,7 +145,7 @@ class TransformersModel:
         Frames of different sizes would be padded to each other and are never put into one batch.
 
         Raises:
-            InputError: processor and network do not fit each other.
+            InputError: processor and network do not fit each other, or the network gave NaN.
         """
         outputs: list[Output] = []
         for group in alike(frames, self._device):
@@ -153,6 +157,7 @@ class TransformersModel:
             except ValueError as error:  # such as a size that the network does not take
                 raise _unfit(Path(self._name), error) from None
             mark("postprocess")
+            refuse_nan((said[name] for name in _READ if said.get(name) is not None), "logits", who=self._name)
             with self._device:  # post-processing makes tensors of its own
                 found = self._read(said, [(frame.shape[0], frame.shape[1]) for frame in group])
             for one, frame in zip(found, group, strict=True):

@@ -26,6 +26,7 @@ from tasks.models.execution import PLAIN, Execution
 from tasks.models.interface import Adapter
 from tasks.models.logits import alike
 from tasks.models.outputs import Description, Output, mark
+from tasks.models.raw import refuse_nan
 from tasks.models.steering import exactly, steer, to_device
 from tasks.params import Model, ModelInput
 
@@ -175,6 +176,7 @@ class Detector:
             mark("infer")
             said = self._backend(pixels)[0]  # the other is for training
             mark("postprocess")
+            refuse_nan(said if isinstance(said, list | tuple) else [said], "outputs", who=self._name)
             segments = "instance" in self.tasks
             protos = said[1] if segments else [None] * len(group)
             found = self._nms.non_max_suppression(

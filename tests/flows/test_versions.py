@@ -9,8 +9,9 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from torchvision.models import get_model
 
-from flows import cli
+from flows import cli, versions
 from tasks import models, params, tables
 from tasks.data.frames import FrameReader
 from tasks.models import small
@@ -148,4 +149,26 @@ def test_params_that_cannot_be_added_to_are_refused_before_the_work(
     assert cli.main(["export", "m0", "--to", "onnx"]) == 2
     captured = capsys.readouterr()
     assert "params.yaml: a further model cannot be added after 'm0' as the file is written" in captured.err
+    assert [path.name for path in (project / "models").iterdir()] == ["m0.safetensors"]
+
+
+def test_what_the_model_s_own_params_say_wrongly_is_said_first(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(get_model("resnet18", weights=None, num_classes=3).state_dict(), project / "w.pth")
+    entry = {"adapter": "torchvision", "variant": "resnet18", "weights": "w.pth", "classes": ["a", "b"]}
+    tiny.change(project / "params.yaml", models={"m0": entry})
+    assert cli.main(["export", "m0", "--to", "onnx"]) == 2
+    assert "classes gives 2 names, the model has 3 label classes" in capsys.readouterr().err
+
+
+def test_a_version_has_its_name_once_it_was_tried(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a kill leaves nothing that would be taken for one."""
+
+    def killed(*given: object, **named: object) -> None:
+        assert not (project / "models/m0-onnx.onnx").exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(versions, "agreement", killed)
+    assert cli.main(["export", "m0", "--to", "onnx"]) == 130
     assert [path.name for path in (project / "models").iterdir()] == ["m0.safetensors"]

@@ -196,7 +196,7 @@ def test_a_network_of_logits_can_be_quantized(tmp_path: Path) -> None:
     ready = model("onnx", decoder="semantic_logits", input={"resize": "letterbox", "size": [96, 128], **UNIT})
     loaded = models.load(ready, folder=tmp_path, device="cpu", threads=1)
     frames = [made_up(90, 160), made_up(160, 90, 1)]
-    feeds = quantized.inputs(loaded, frames)
+    feeds = list(quantized.inputs(loaded, frames))
     assert [feed.shape for one in feeds for feed in one.values()] == [(1, 3, 96, 128)] * 2
     np.testing.assert_allclose(next(iter(feeds[0].values())), letterboxed(frames[0], 96, 128)[0].numpy(), atol=1e-6)
 

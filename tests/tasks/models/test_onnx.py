@@ -282,3 +282,98 @@ def test_yolox_nano_can_be_quantized(tmp_path: Path) -> None:
     quantized.write(real / yolox.weights, made, models.load(yolox, folder=real, device="cpu"), photographs(16))
     assert made.stat().st_size < 0.4 * (real / yolox.weights).stat().st_size
     assert average_precision(yolox_nano(made), real) > 0.15
+
+
+def kept_elsewhere(path: Path, where: str) -> None:
+    """A network that adds a number which lies in other.bin: a constant's, or one of a branch's."""
+    helper, kind = onnx.helper, onnx.TensorProto
+    tensor = onnx.numpy_helper.from_array(np.ones(1, np.float32), "one")
+    tensor.ClearField("raw_data")
+    tensor.data_location = kind.EXTERNAL
+    tensor.external_data.add(key="location", value="other.bin")
+    inner = [helper.make_node("Constant", [], ["one"], value=tensor)]
+    if where == "branch":
+        branch = helper.make_graph(
+            [helper.make_node("Identity", ["kept"], ["one"])],
+            "b",
+            [],
+            [helper.make_tensor_value_info("one", 1, [1])],
+            [tensor],
+        )
+        branch.initializer[0].name = "kept"
+        inner = [
+            helper.make_node("Constant", [], ["yes"], value=onnx.numpy_helper.from_array(np.array(True))),
+            helper.make_node("If", ["yes"], ["one"], then_branch=branch, else_branch=branch),
+        ]
+    graph = helper.make_graph(
+        [*inner, helper.make_node("Add", ["images", "one"], ["out"])],
+        "g",
+        [helper.make_tensor_value_info("images", 1, [1, 3, SIZE, SIZE])],
+        [helper.make_tensor_value_info("out", 1, [1, 3, SIZE, SIZE])],
+    )
+    path.write_bytes(helper.make_model(graph).SerializeToString())
+    (path.parent / "other.bin").write_bytes(np.ones(1, np.float32).tobytes())
+
+
+@pytest.mark.parametrize("where", ["constant", "branch"])
+def test_tensors_within_nodes_may_lie_elsewhere_as_well(tmp_path: Path, where: str) -> None:
+    kept_elsewhere(tmp_path / "toy.onnx", where)
+    assert adapter.beside(tmp_path / "toy.onnx") == [tmp_path / "other.bin"]
+    first = models.fingerprint(model(), folder=tmp_path)
+    (tmp_path / "other.bin").write_bytes(np.zeros(1, np.float32).tobytes())
+    assert models.fingerprint(model(), folder=tmp_path) != first
+
+
+def striding(path: Path, size: list[int | str]) -> None:
+    """Logits of pixels by a network of stride 64, which takes no other sizes."""
+    helper, kind = onnx.helper, onnx.TensorProto
+    weights = np.zeros((2, 3, 64, 64), np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["images", "kernel"], ["small"], strides=[64, 64]),
+            helper.make_node("Resize", ["small", "", "scales"], ["large"], mode="nearest"),
+            helper.make_node("Slice", ["images", "start", "stop", "axis"], ["two"]),
+            helper.make_node("Add", ["large", "two"], ["out"]),
+        ],
+        "g",
+        [helper.make_tensor_value_info("images", kind.FLOAT, [1, 3, *size])],
+        [helper.make_tensor_value_info("out", kind.FLOAT, [1, 2, *size])],
+        [
+            onnx.numpy_helper.from_array(weights, "kernel"),
+            onnx.numpy_helper.from_array(np.array([1, 1, 64, 64], np.float32), "scales"),
+            *(onnx.numpy_helper.from_array(np.array([n]), k) for k, n in (("start", 0), ("stop", 2), ("axis", 1))),
+        ],
+    )
+    path.write_bytes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "declared"),
+    [
+        (["h", "w"], {}),
+        (["h", "w"], {"tile": [128, 128]}),
+        ([64, 128], {"resize": "shorter_side", "shorter_side": 64}),
+    ],
+)
+def test_frames_alone_decide_whether_a_size_fits(tmp_path: Path, size: list[int | str], declared: dict) -> None:
+    """Of a network that takes multiples of 64, or one size alone."""
+    striding(tmp_path / "toy.onnx", size)
+    given = model(decoder="semantic_logits", classes=["a", "b"], input=declared)
+    (output,) = models.load(given, folder=tmp_path, device="cpu", threads=1).predict(
+        [np.zeros((128, 256, 3), np.uint8)]
+    )
+    assert output.label_map.shape == (128, 256)
+
+
+def test_an_output_without_a_batch_is_not_freed(tmp_path: Path) -> None:
+    helper, kind = onnx.helper, onnx.TensorProto
+    graph = helper.make_graph(
+        [helper.make_node("ReduceMean", ["images"], ["out"], keepdims=0)],
+        "g",
+        [helper.make_tensor_value_info("images", kind.FLOAT, [1, 3, SIZE, SIZE])],
+        [helper.make_tensor_value_info("out", kind.FLOAT, [])],
+    )
+    (tmp_path / "toy.onnx").write_bytes(helper.make_model(graph).SerializeToString())
+    assert onnx_batch.freed(tmp_path / "toy.onnx") is None

@@ -218,3 +218,11 @@ def test_saving_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.
         small.save(small.build(CLASSES), CLASSES, path)
     assert path.read_text() == "before"
     assert [entry.name for entry in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_a_network_of_nan_is_refused(folder: Path) -> None:
+    """It would find nothing, and see class 0 everywhere."""
+    loaded = models.load(model(), folder=folder, device="cpu")
+    loaded.network.semantic.bias.data[0] = torch.nan  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match=r"w\.safetensors gave NaN in its outputs: it is broken"):
+        loaded.predict([np.zeros((50, 70, 3), np.uint8)])

@@ -255,3 +255,23 @@ def test_bfloat16_says_nearly_the_same(variant: str, folder: Callable[[str], Pat
     else:
         assert reduced.boxes.dtype == reduced.scores.dtype == np.float32
         assert 0 < np.abs(full.scores[:20] - reduced.scores[:20]).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("variant", "layer"),
+    [
+        ("ssdlite320_mobilenet_v3_large", "head.classification_head"),
+        ("retinanet_resnet50_fpn", "head.regression_head"),
+        ("fasterrcnn_resnet50_fpn", "rpn.head"),
+        ("fasterrcnn_resnet50_fpn", "roi_heads.box_predictor"),
+        ("maskrcnn_resnet50_fpn", "roi_heads.mask_predictor"),
+    ],
+)
+def test_a_detector_of_nan_is_refused(variant: str, layer: str, folder: Any) -> None:
+    """It would find nothing."""
+    small = {} if "ssd" in variant else {"input": {"shorter_side": 64}}
+    loaded = models.load(model(variant, **small), folder=folder(variant), device="cpu")
+    for parameter in loaded.network.get_submodule(layer).parameters():
+        parameter.data.fill_(torch.nan)
+    with pytest.raises(InputError, match=r"gave NaN in its outputs: it is broken"):
+        loaded.predict([made_up(50, 70)])

@@ -393,3 +393,14 @@ def test_bfloat16_says_nearly_the_same(run: str, root: Path) -> None:
         assert reduced.boxes.dtype == np.float32
         assert len(reduced.scores) == len(full.scores) > 0
         assert 0 < np.abs(full.scores - reduced.scores).max() < 0.15  # random networks make much of little
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_network_of_nan_is_refused(run: str, root: Path) -> None:
+    """It would find nothing, or see class 0 everywhere."""
+    loaded = models.load(model(run), folder=root, device="cpu")
+    for name, parameter in loaded._network.named_parameters():
+        if any(part in name for part in ("class", "predictor", "decode_head")):
+            parameter.data.fill_(torch.nan)
+    with pytest.raises(InputError, match="gave NaN in its logits: it is broken"):
+        loaded.predict(made_up()[:1])

@@ -460,3 +460,13 @@ def test_bfloat16_leaves_coordinates_whole(variant: str, folder: Callable[[str],
     inner = reduced.boxes[(reduced.boxes > 130 * scale) & (reduced.boxes < 300 * scale)] / scale
     assert len(inner) > 5
     assert np.abs(inner - inner.round()).max() > 0.2
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_network_of_nan_is_refused(variant: str, folder: Callable[[str], Path]) -> None:
+    """It would find nothing."""
+    loaded = models.load(model(variant), folder=folder(variant), device="cpu")
+    for parameter in loaded._backend.model.model[-1].parameters():
+        parameter.data.fill_(torch.nan)
+    with pytest.raises(InputError, match="gave NaN in its outputs: it is broken"):
+        loaded.predict(FRAMES[:1])
