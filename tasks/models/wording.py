@@ -81,7 +81,8 @@ def _suppressed(model: Model) -> str:
     if model.decoder is not None:
         from tasks.models.decoders import DECODERS  # loads torch, as the adapters that have decoders do
 
-        if DECODERS[model.decoder].suppressed:
+        decoder = DECODERS.get(model.decoder)  # adapters of other packages may have their own
+        if decoder is not None and decoder.suppressed:
             return ", as the network gives them"
     at = f"of sigma {model.nms_sigma:g}" if model.nms == "soft" else f"at IoU {model.nms_iou:g}"
     return f", {_SUPPRESSIONS[model.nms]} suppression {at}"

@@ -204,6 +204,12 @@ def test_no_setting_is_left_out_of_the_sentence() -> None:
     assert settings(head, {"tasks": MAP}) == "onnx any ssd (level 3); frames as they are"
 
 
+def test_a_decoder_of_another_package_is_told() -> None:
+    theirs = Model(adapter="small", decoder="theirs")
+    told = "small theirs; frames as they are; boxes above 0.01, class-wise suppression at IoU 0.65"
+    assert settings(theirs, {"tasks": ["detection"]}) == told
+
+
 def test_a_head_without_suppression_is_said_to_be_one() -> None:
     given = {"adapter": "ultralytics", "weights": "yolo26n.pt"}
     usual = Model.model_validate({**given, "options": {"trust_pickle": True}})
